@@ -1,0 +1,102 @@
+"""Where things lie on the learner's disk: built templates in the cache, running hosts in the state directory.
+
+Both follow the platform's rules (on Linux XDG_CACHE_HOME and XDG_STATE_HOME, else ~/.cache and ~/.local/state).
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import platformdirs
+
+from dockernb.errors import BuildError, HostError
+
+SOCKET_PATH_LIMIT = 107  # bytes; sun_path in unix(7) is 108 with its closing zero
+
+
+def cache() -> Path:
+    """The directory of built templates; other programs may delete it, at the price of a new build."""
+    return platformdirs.user_cache_path("dockernb")
+
+
+def host_directory(name: str) -> Path:
+    """The private directory of one running lab host (mode 0700), made when missing.
+
+    Raises:
+        HostError: The name cannot be a directory, or the path is too long for a Unix socket.
+    """
+    if not name or "/" in name or name.startswith("."):
+        raise HostError(f"{name!r} cannot name a lab host: use letters, digits and dashes.")
+    directory = platformdirs.user_state_path("dockernb") / "hosts" / name
+    if len(os.fsencode(directory / "control.sock")) > SOCKET_PATH_LIMIT:
+        raise HostError(f"{directory} is too long a path for a Unix socket: set XDG_STATE_HOME to a shorter one.")
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    return directory
+
+
+def host_names() -> list[str]:
+    """The names of all lab hosts that have a directory, running or not."""
+    hosts = platformdirs.user_state_path("dockernb") / "hosts"
+    return sorted(path.name for path in hosts.iterdir() if path.is_dir()) if hosts.is_dir() else []
+
+
+def size(path: Path) -> int:
+    """Bytes on disk below the path; holes in sparse files do not count."""
+    total = 0
+    for folder, _, files in os.walk(path):
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):
+                total += (Path(folder) / file).lstat().st_blocks * 512
+    return total
+
+
+def need_space(path: Path, needed: int, what: str) -> None:
+    """Check that the file system of the path has the needed bytes left.
+
+    Raises:
+        BuildError: It has not; the sentence says how much is missing.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path).free
+    if free < needed:
+        raise BuildError(
+            f"{what} needs {needed / 1e9:.1f} GB of disk space and {path} has {free / 1e9:.1f} GB left: "
+            "free some, or set XDG_CACHE_HOME to a directory on a larger disk."
+        )
+
+
+@contextlib.contextmanager
+def locked(path: Path, timeout: float, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock file while the block runs; its holder's death releases it.
+
+    Args:
+        path: The lock file, made when missing.
+        timeout: Seconds to wait for another holder.
+        waiting: Called once when somebody else holds it.
+
+    Raises:
+        HostError: Somebody else held it all the time.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline, told = time.monotonic() + timeout, False
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as problem:
+                if problem.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+            if not told:
+                waiting()
+                told = True
+            if time.monotonic() > deadline:
+                raise HostError(f"Another dockernb has held {path} for {timeout:.0f} s: wait for it, or end it.")
+            time.sleep(0.1)  # flock has no wait with a limit
+        yield

@@ -1,0 +1,282 @@
+"""The vm provider's template: a lab host that was booted once, settled, and frozen to disk.
+
+A template is a directory of the cache: kernel, disk, the machine's memory in a file (read-only from now on, mapped
+copy-on-write by every start) and the device state. It carries no credentials. Its manifest is written last and the
+directory gets its name last, so an interrupted build is never taken for a template.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dockernb.errors import BuildError, HostError, TemplateError
+from dockernb.labhost import qemu, rootfs, store
+from dockernb.labhost.channel import Channel
+
+Report = Callable[[str, float], None]  # what is being done, and the fraction done (0 to 1)
+
+SPACE_NEEDED = 4_000_000_000  # bytes while building; the result is about a third
+BOOT_LIMIT = 300.0  # seconds; a slow machine under emulation takes one or two minutes
+PAGE = 4096
+
+
+@dataclass(frozen=True)
+class Template:
+    """A complete template and what its manifest says."""
+
+    directory: Path
+    manifest: dict[str, Any]
+
+    @property
+    def disk(self) -> Path:
+        """The disk image with the images loaded."""
+        return self.directory / "disk.raw"
+
+    @property
+    def ram(self) -> Path:
+        """The machine's memory."""
+        return self.directory / "ram"
+
+    @property
+    def state(self) -> Path:
+        """The device state, a migration stream without RAM."""
+        return self.directory / "state"
+
+    def check(self) -> None:
+        """Check what a start depends on, cheaply.
+
+        Raises:
+            TemplateError: A file is missing or has another size than when it was made.
+        """
+        for name, size in self.manifest["files"].items():
+            path = self.directory / name
+            if not path.is_file() or path.stat().st_size != size:
+                raise TemplateError(
+                    f"The template is damaged ({path} is not what was built): run `dockernb build --force`."
+                )
+        if hashlib.sha256(self.state.read_bytes()).hexdigest() != self.manifest["state_sha256"]:
+            raise TemplateError(
+                f"The template is damaged ({self.state} has changed): run `dockernb build --force`."
+            )
+
+    def misfit(self) -> str | None:
+        """Why the saved memory cannot be resumed here (the disk still boots), or None when it can."""
+        made, here = self.manifest["qemu"], qemu.version()
+        if made != here:
+            return f"the template was saved by QEMU {made} and this is {here}"
+        return None
+
+
+def directory() -> Path:
+    """Where the template of this recipe and this machine's accelerator belongs."""
+    return store.cache() / f"template-{rootfs.recipe_digest()[:12]}-{qemu.accelerator().name}"
+
+
+def find() -> Template | None:
+    """The template that fits this recipe, or None when it has not been built."""
+    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+        return Template(directory(), json.loads((directory() / "template.json").read_text()))
+    return None
+
+
+def build(report: Report, *, force: bool = False) -> Template:
+    """Build the template, unless it is there.
+
+    Args:
+        report: Told what is being done and the fraction that is done.
+        force: Build again even if a complete one is there.
+
+    Raises:
+        BuildError: A program is missing, the mirror cannot be reached, the disk is full, or the machine did not boot.
+    """
+    target = directory()
+    with store.locked(
+        store.cache() / "build.lock", 1800, lambda: report("Another dockernb is building; waiting for it", 0.0)
+    ):
+        if not force and (found := find()):
+            return found
+        qemu.version()
+        store.need_space(store.cache(), SPACE_NEEDED, "Building the lab host")
+        for left in store.cache().glob("unfinished-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix="unfinished-", dir=store.cache()))
+        try:
+            started = time.time()
+            build_rootfs(work, "vm", lambda text, part: report(text, 0.4 * part))
+            asyncio.run(_freeze(work, lambda text, part: report(text, 0.4 + 0.6 * part)))
+            _finish(work, time.time() - started)
+            shutil.rmtree(target, ignore_errors=True)
+            work.rename(target)
+        except OSError as problem:
+            raise BuildError(f"The lab host could not be built: {problem.strerror or problem}.") from problem
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    report("The template is ready", 1.0)
+    template = find()
+    assert template is not None
+    return template
+
+
+def _finish(work: Path, seconds: float) -> None:
+    """Write the manifest and make everything read-only."""
+    kept = ("vmlinuz", "initrd.img", "disk.raw", "ram", "state", "packages.json")
+    for path in work.iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    manifest = {
+        "recipe": rootfs.recipe_digest(),
+        "qemu": qemu.version(),
+        "accelerator": qemu.accelerator().name,
+        "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "seconds": round(seconds, 1),
+        "state_sha256": hashlib.sha256((work / "state").read_bytes()).hexdigest(),
+        "files": {name: (work / name).stat().st_size for name in kept},
+    }
+    (work / "template.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    for path in work.iterdir():
+        path.chmod(0o444)
+    work.chmod(0o755)  # mkdtemp is private; a template may be shared read-only
+
+
+async def _freeze(work: Path, report: Report) -> None:
+    """Boot once, load the images, settle, and save memory and device state."""
+    report(f"Booting the machine once ({qemu.accelerator().name.upper()})", 0.0)
+    boot = qemu.Boot(
+        files=work,
+        disk=work / "disk.raw",
+        keep_disk=True,
+        ram=work / "ram.all",
+        keep_ram=True,
+        resume=False,
+        api_port=None,
+        accelerator=qemu.accelerator(),
+    )
+    machine = await qemu.Qemu.launch(boot, work)
+    try:
+        await wait_until_up(machine.channel, work)
+        report("Loading the images", 0.3)
+        await _must(machine.channel, "docker", "load", "--quiet", "--input", "/var/lib/dockernb/images.tar", timeout=300)
+        report("Settling", 0.7)
+        await _must(machine.channel, "sh", "-ec", SETTLE, timeout=120)
+        report("Saving the machine", 0.85)
+        await machine.monitor("stop")
+        await _set_capability(machine)
+        await machine.monitor("migrate", uri=f"exec:cat > '{work / 'state'}'")
+        await machine.migrated(60)
+    except HostError as problem:
+        raise BuildError(f"The lab host did not come up while it was built: {problem}") from problem
+    finally:
+        await machine.quit()
+    report("Packing its memory", 0.9)
+    _copy_without_holes(work / "ram.all", work / "ram")
+
+
+SETTLE = """
+# The first use of a container, a network and a database client costs most: pay it now, and leave nothing of it.
+docker network create warm >/dev/null
+docker run --name warm --network warm -d dockernb/toolbox sleep 60 >/dev/null
+docker exec warm python3 -c 'import psycopg'
+docker rm -f warm >/dev/null
+docker network rm warm >/dev/null
+rm -f /var/lib/dockernb/images.tar
+sync
+fstrim /
+# Free memory keeps old content; zeros make holes in the file.
+free=$(awk '/^MemFree/ {print int($2 / 1024) - 48}' /proc/meminfo)
+mount -t tmpfs -o size=${free}m tmpfs /mnt
+dd if=/dev/zero of=/mnt/zero bs=1M count=$free 2>/dev/null || true
+umount /mnt
+"""
+
+
+async def wait_until_up(channel: Channel, work: Path) -> None:
+    """Wait until a machine that boots has its agent and its Docker engine."""
+    try:
+        await channel.receive(BOOT_LIMIT)
+    except HostError as problem:
+        console = (work / "console.log").read_text(errors="replace")[-300:].strip()
+        raise HostError(f"{problem} Its console ends with: {console or 'nothing'}") from problem
+    await _must(
+        channel, "sh", "-c", "until docker version >/dev/null 2>&1; do sleep 0.2; done", timeout=BOOT_LIMIT
+    )
+
+
+async def _must(channel: Channel, *argv: str, timeout: float) -> None:
+    """Run a command on the machine that has to succeed."""
+    done = await channel.run(*argv, timeout=timeout)
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise HostError(f"{argv[0]} failed ({done.returncode}): {words[-1] if words else 'it said nothing'}")
+
+
+async def _set_capability(machine: qemu.Qemu) -> None:
+    """Leave RAM out of the migration stream: it lies in its own file."""
+    await machine.monitor(
+        "migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True}]
+    )
+
+
+def _copy_without_holes(source: Path, target: Path) -> None:
+    """Copy a memory file; pages of zeros become holes."""
+    zero_page, block = bytes(PAGE), 256 * PAGE
+    with source.open("rb") as old, target.open("wb") as new:
+        new.truncate(source.stat().st_size)
+        offset = 0
+        while data := old.read(block):
+            if data.count(0) != len(data):
+                for at in range(0, len(data), PAGE):
+                    if data[at : at + PAGE] != zero_page:
+                        new.seek(offset + at)
+                        new.write(data[at : at + PAGE])
+            offset += len(data)
+    source.unlink()
+
+
+async def resume(machine: qemu.Qemu, template: Template) -> None:
+    """Load the template's device state into a machine that was started for it, and let it run."""
+    await _set_capability(machine)
+    await machine.monitor("migrate-incoming", uri=f"exec:cat '{template.state}'")
+    await machine.migrated(60)
+    await machine.monitor("cont")
+
+
+def build_rootfs(work: Path, kind: str, report: Report) -> None:
+    """Build the root file system in a process of its own, so that one who is not root has fakeroot around it.
+
+    Args:
+        work: Empty directory for the results.
+        kind: "vm" (kernel, initrd, disk) or "container" (one tar).
+        report: Told what is being done and the fraction that is done.
+
+    Raises:
+        BuildError: In one sentence.
+    """
+    command = [sys.executable, "-m", "dockernb.labhost.rootfs", kind, str(work)]
+    if os.geteuid() != 0:
+        if not shutil.which("fakeroot") or not shutil.which("fakechroot"):
+            raise BuildError(
+                "Building as an ordinary user needs fakeroot and fakechroot: "
+                "run `sudo apt-get install fakeroot fakechroot`."
+            )
+        command = ["fakeroot", *command]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        last: dict[str, Any] = {}
+        for line in process.stdout:
+            with contextlib.suppress(json.JSONDecodeError):
+                last = json.loads(line)
+                if "report" in last:
+                    report(last["report"], last["fraction"])
+    if process.returncode:
+        raise BuildError(last.get("error", f"{' '.join(command)} failed with exit code {process.returncode}."))
