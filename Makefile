@@ -1,0 +1,36 @@
+# Two commands matter: `make lab` to learn and `make test` to check. Each first sets up all that it needs.
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test fast lint format clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+lab: ## set up, and open the course in JupyterLab (about 4 minutes the first time, then seconds)
+	@sh .ci/setup lab
+	@sh .ci/lab
+
+checks = .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy
+
+test: ## set up, and run every check: style, types, fast tests, engine tests, the lessons
+	@sh .ci/setup test
+	$(checks)
+	.venv/bin/pytest -rs tests/fast tests/engine tests/notebooks
+
+fast: ## style, types, and the tests that need no engine
+	@sh .ci/setup tools
+	$(checks)
+	.venv/bin/pytest -q tests/fast
+
+lint: ## style and types
+	@sh .ci/setup tools
+	$(checks)
+
+format: ## lay the code out, and mend what ruff can mend
+	@sh .ci/setup tools
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+clean: ## stop the lab hosts, and remove all that make has made, the template too
+	[ ! -x .venv/bin/dockernb ] || .venv/bin/dockernb clean
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
