@@ -1,0 +1,115 @@
+"""One iperf3 run between two network namespaces; runs on the lab host with the standard library only.
+
+Server and client are started in the containers' own network namespaces, without `docker exec` (which costs
+half a second each under emulation). The program comes from the container's own root file system, so that
+names resolve as in there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_PROGRAM = "/usr/bin/iperf3"
+_LISTEN = "0A"  # state TCP_LISTEN in /proc/net/tcp
+
+
+def main(argument: dict[str, Any]) -> dict[str, str]:
+    """Start the server, wait until it listens, run the client, stop the server.
+
+    `argument` has server_pid and client_pid (a process in each network namespace), port, server and client
+    (argument lists for iperf3) and limit (seconds for all of it). The answer has output (the client's JSON
+    text) and error (what went wrong around it, or an empty string).
+    """
+    end = time.monotonic() + argument["limit"]
+    server_pid, client_pid = argument["server_pid"], argument["client_pid"]
+    try:
+        server = _start(server_pid, client_pid, argument["server"])
+    except (OSError, subprocess.SubprocessError) as problem:
+        return {"output": "", "error": f"the server could not be started: {problem}"}
+    try:
+        if refusal := _wait_for_listener(server, argument["port"], end):
+            return {"output": "", "error": refusal}
+        try:
+            client = _start(client_pid, server_pid, argument["client"])
+        except (OSError, subprocess.SubprocessError) as problem:
+            return {"output": "", "error": f"the client could not be started: {problem}"}
+        try:
+            output, complaint = client.communicate(timeout=max(0.1, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return {"output": "", "error": f"the run did not end within {argument['limit']:g} s"}
+        finally:
+            _stop(client)
+        said = output.strip() or complaint.strip()
+        return {"output": output.decode(errors="replace"), "error": "" if said else "iperf3 printed nothing"}
+    finally:
+        _stop(server)
+
+
+def _start(pid: int, peer: int, arguments: list[str]) -> subprocess.Popen[bytes]:
+    """Start iperf3 in the network namespace of `pid`, from its own file system or else the peer's."""
+    roots = [f"/proc/{pid}/root", f"/proc/{peer}/root", "/"]
+    root = next((r for r in roots if Path(r + _PROGRAM).exists()), None)
+    if root is None:
+        raise FileNotFoundError("neither container has /usr/bin/iperf3")
+    libc = ctypes.CDLL(None)
+    namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+
+    def enter() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # an interrupted run leaves nothing behind
+        os.setns(namespace, os.CLONE_NEWNET)  # type: ignore[attr-defined,unused-ignore]  # the lab host has Python 3.13
+        os.chroot(root)
+        os.chdir("/")
+
+    try:
+        return subprocess.Popen(
+            [_PROGRAM, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=enter,  # noqa: PLW1509  # the helper is a fresh fork with one thread
+        )
+    finally:
+        os.close(namespace)
+
+
+def _wait_for_listener(server: subprocess.Popen[bytes], port: int, end: float) -> str:
+    """Wait until the server listens on the port; the answer is an empty string or what went wrong."""
+    wanted = f":{port:04X}"
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            output, complaint = server.communicate()
+            return "the server: " + (complaint or output).decode(errors="replace").strip().splitlines()[0]
+        for table in ("tcp", "tcp6"):
+            lines = Path(f"/proc/{server.pid}/net/{table}").read_text().splitlines()
+            fields = [line.split() for line in lines][1:]
+            if any(f[1].endswith(wanted) and f[3] == _LISTEN and _owns(server.pid, f[9]) for f in fields):
+                return ""
+        time.sleep(0.005)
+    return "the server did not listen in time"
+
+
+def _owns(pid: int, inode: str) -> bool:
+    """Whether the process has this socket open: another server on the port is not ours."""
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if str(entry.readlink()) == f"socket:[{inode}]":
+                return True
+        except FileNotFoundError:
+            continue
+    return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End it and collect it."""
+    process.kill()
+    process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe:
+            pipe.close()
