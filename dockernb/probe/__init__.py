@@ -1,0 +1,8 @@
+"""Who reaches whom, and why not: measured from inside each container's own network namespace."""
+
+from dockernb.probe.matrix import Answer, Matrix
+from dockernb.probe.reach import reach
+from dockernb.probe.snapshot import snapshot
+from dockernb.probe.verdict import Outcome, Verdict
+
+__all__ = ["Answer", "Matrix", "Outcome", "Verdict", "reach", "snapshot"]

@@ -1,0 +1,594 @@
+"""Ask from inside: this file runs on the Docker host, as its root, with nothing but the standard library.
+
+`probe.reach` sends its text through one ``host.call``. `main` enters each source's network namespace, sends
+that container's name servers the questions that its programs would send, opens every socket of the matrix
+at once, waits once, and tells what the kernel said. It judges nothing: `probe.verdict` makes sentences of
+the answers.
+
+The plan and the answer are JSON::
+
+    plan   = {"timeout": 1.0, "ipv6": false,
+              "nodes": {"web": 4242, "host": 0},    # a process of the namespace; 0: our own, -1: made here
+              "outside": null | [80, ...],          # the TCP ports on which the outside answers
+              "asks": [[source, "name" | "address", subject, port, protocol, watch], ...],
+              "listen": {"web": 4242}}              # whose listening ports to tell
+    answer = {"results": [{"event": ..., "elapsed": ..., "address": ..., "errno": ..., "origin": ...,
+                           "icmp": [type, code], "from": ..., "alone": ..., "names": {...}}, ...],
+              "listeners": {"web": {"tcp": [["0.0.0.0", 80]], "udp": []}}}
+
+``event`` is one of: connected, closed (connected, then closed at once), echoed (an answer to UDP or ICMP),
+error (see ``errno``, and ``origin``, ``icmp``, ``from`` when a packet said so), silence, resolved (only a
+name was asked), unresolved (see ``names``), gone (the source has no process any more). ``watch`` asks to
+look whether an open connection closes at once, as docker-proxy's does when nothing is behind it.
+"""
+
+from __future__ import annotations
+
+import array
+import collections
+import contextlib
+import heapq
+import os
+import resource
+import select
+import socket
+import struct
+import subprocess
+import time
+from typing import Any
+
+_CLONE_NEWNET = 0x40000000
+_IP_RECVERR, _IPV6_RECVERR = 11, 25  # linux/in.h, linux/in6.h
+_A, _AAAA = 1, 28  # DNS record types
+_NXDOMAIN = 3
+_DNS_TROUBLE = {1: "format error", 2: "server failure", 4: "not implemented", 5: "refused"}  # RFC 1035, 4.1.1
+_FAMILY = {4: socket.AF_INET, 16: socket.AF_INET6}
+_SOCKETS = {
+    "tcp": (socket.SOCK_STREAM, 0),
+    "udp": (socket.SOCK_DGRAM, 0),
+    "icmp": (socket.SOCK_RAW, socket.IPPROTO_ICMP),
+}
+_RANK = {"connected": 0, "echoed": 1, "closed": 2, "error": 3, "silence": 4}
+_SPARE_DESCRIPTORS = 64
+_LOOK = 0.25  # seconds in which docker-proxy finds out that nothing is behind a port
+_OUTSIDE_NET = "203.0.113."  # a range for documentation (RFC 5737): nobody's address
+_OUTSIDE_LINK = "dnb-outside"
+
+Told = dict[str, Any]
+
+
+def main(plan: dict[str, Any]) -> dict[str, Any]:
+    """Carry out the plan; see the top of the file for its shape."""
+    return _Run(plan).result()
+
+
+class _Space:
+    """One source: a network namespace, and what its programs would ask to find a name."""
+
+    def __init__(self, name: str, pid: int, handle: int) -> None:
+        self.name, self.handle = name, handle
+        self.servers: list[str] = []
+        self.search: list[str] = []
+        self.ndots = 1
+        self.hosts: dict[str, list[str]] = {}
+        if pid >= 0:  # the outside knows none of the Docker host's names
+            root = f"/proc/{pid}/root" if pid else ""
+            self.read_resolver(f"{root}/etc/resolv.conf")
+            for words in _words(f"{root}/etc/hosts"):
+                for host in words[1:]:
+                    self.hosts.setdefault(host.lower(), []).append(words[0])
+
+    def read_resolver(self, path: str) -> None:
+        for words in _words(path):
+            if words[0] == "nameserver" and len(words) > 1 and len(self.servers) < 3:  # the C library's limit
+                self.servers.append(words[1])
+            elif words[0] in ("search", "domain"):
+                self.search = [word for word in words[1:] if word != "."]
+            elif words[0] == "options":
+                for option in words[1:]:
+                    if option.startswith("ndots:"):
+                        self.ndots = int(option[6:])
+
+
+class _Waiting:
+    """Something that waits for a socket."""
+
+    socket: socket.socket | None = None
+    ticket = 0  # what its entry among the deadlines carries; another one there is out of date
+
+
+class _Lookup(_Waiting):
+    """One name asked by one source, and those who wait for its addresses."""
+
+    def __init__(self, space: _Space, name: str) -> None:
+        self.space, self.name = space, name
+        absolute, searched = [name.rstrip(".")], [f"{name}.{domain}" for domain in space.search]
+        if name.endswith("."):
+            searched = []
+        in_order = absolute + searched if name.count(".") >= space.ndots else searched + absolute
+        self.candidates = collections.deque(in_order)
+        self.candidate = ""
+        self.server = 0
+        self.unanswered: set[int] = set()  # the ids of questions on their way
+        self.found: list[str] = []
+        self.trouble = ""  # what the last server said, when it was no address
+        self.waiting: list[int] | None = []  # asks; None once they have been told
+        self.started = time.monotonic()
+
+    def told(self) -> Told:
+        server = self.space.servers[self.server] if self.server < len(self.space.servers) else ""
+        return {"server": server, "trouble": self.trouble, "addresses": self.found}
+
+
+class _Shot(_Waiting):
+    """One socket: several asks that need the same connection share it."""
+
+    def __init__(self, space: _Space, address: str, port: int | None, protocol: str) -> None:
+        self.space, self.address, self.port, self.protocol = space, address, port, protocol
+        self.asks: list[int] = []
+        self.watch = False
+        self.token = 0
+        self.started = 0.0
+        self.connected_after: float | None = None  # set while an open connection is watched for its end
+        self.outcome: Told | None = None
+
+
+class _Run:
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.timeout: float = plan["timeout"]
+        self.types = (_A, _AAAA) if plan["ipv6"] else (_A,)
+        self.results: list[Told | None] = [None] * len(plan["asks"])
+        self.spaces: dict[str, _Space] = {}
+        self.names: dict[int, _Lookup] = {}  # for asks by name
+        self.shots: dict[tuple[str, str, int | None, str], _Shot] = {}
+        self.lookups: dict[tuple[str, str], _Lookup] = {}
+        self.queue: collections.deque[_Lookup | _Shot] = collections.deque()
+        self.by_descriptor: dict[int, _Lookup | _Shot] = {}
+        self.deadlines: list[tuple[float, int, _Lookup | _Shot]] = []
+        self.neighbours: dict[str, dict[str, bool]] = {}
+        self.poll = select.epoll()
+        self.current = -1
+        self.counter = 0
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.room = max(hard - _SPARE_DESCRIPTORS - len(plan["nodes"]), _SPARE_DESCRIPTORS)
+
+    def result(self) -> dict[str, Any]:
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        listeners = {name: _read_listeners(pid) for name, pid in self.plan["listen"].items()}
+        outside = _Outside(home, self.plan["outside"]) if self.plan["outside"] is not None else None
+        try:
+            for name, pid in self.plan["nodes"].items():
+                handle = home
+                if pid > 0:
+                    try:
+                        handle = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+                    except FileNotFoundError:
+                        continue
+                elif pid < 0 and outside is not None:
+                    handle = outside.handle
+                self.spaces[name] = _Space(name, pid, handle)
+            self.ask()
+            self.wait()
+        finally:
+            if outside is not None:
+                _enter(home)
+                outside.remove()
+        return {"results": self.results, "listeners": listeners}
+
+    # -- starting ----------------------------------------------------------------------------------------
+
+    def ask(self) -> None:
+        """Start everything: addresses first, since a dropped packet takes the whole time limit to show.
+
+        The plan comes source by source, so that few changes of namespace are needed.
+        """
+        for index, (source, kind, subject, *_rest) in enumerate(self.plan["asks"]):
+            if source not in self.spaces:
+                self.results[index] = {"event": "gone"}
+            elif kind == "address":
+                self.shoot(self.spaces[source], subject, index)
+        for index, (source, kind, subject, *_rest) in enumerate(self.plan["asks"]):
+            if source in self.spaces and kind == "name":
+                self.look_up(self.spaces[source], subject, index)
+        self.fill()
+
+    def look_up(self, space: _Space, name: str, index: int) -> None:
+        lookup = self.lookups.get((space.name, name))
+        if lookup is None:
+            lookup = self.lookups[space.name, name] = _Lookup(space, name)
+            local = [a for a in space.hosts.get(name.lower(), ()) if ":" not in a or self.plan["ipv6"]]
+            if local:
+                lookup.found, lookup.trouble, lookup.waiting = local, "hosts file", None
+            else:
+                self.queue.append(lookup)
+        self.names[index] = lookup
+        if lookup.waiting is None:
+            self.connect_found(lookup, index)
+        else:
+            lookup.waiting.append(index)
+
+    def shoot(self, space: _Space, address: str, index: int) -> None:
+        _source, _kind, _subject, port, protocol, watch = self.plan["asks"][index]
+        key = (space.name, address, port, protocol)
+        shot = self.shots.get(key)
+        if shot is None:
+            shot = self.shots[key] = _Shot(space, address, port, protocol)
+            self.queue.append(shot)
+        shot.watch = shot.watch or watch
+        if shot.outcome is None:
+            shot.asks.append(index)
+        else:
+            self.settle(index, shot.outcome)
+
+    def fill(self) -> None:
+        """Start what waits, as far as there are descriptors for it."""
+        while self.queue and len(self.by_descriptor) < self.room:
+            waiting = self.queue.popleft()
+            if isinstance(waiting, _Lookup):
+                self.next_question(waiting)
+            else:
+                self.start(waiting)
+
+    def enter(self, space: _Space) -> None:
+        if self.current != space.handle:
+            _enter(space.handle)
+            self.current = space.handle
+
+    def start(self, shot: _Shot) -> None:
+        self.enter(shot.space)
+        shot.started = time.monotonic()
+        self.counter += 1
+        shot.token = self.counter & 0xFFFF
+        try:
+            family = socket.AF_INET6 if ":" in shot.address else socket.AF_INET
+            kind, number = _SOCKETS[shot.protocol]
+            if shot.protocol == "icmp" and family == socket.AF_INET6:
+                number = socket.IPPROTO_ICMPV6
+            shot.socket = socket.socket(family, kind | socket.SOCK_NONBLOCK, number)
+            if family == socket.AF_INET:
+                shot.socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+            else:
+                shot.socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+            with contextlib.suppress(BlockingIOError):
+                shot.socket.connect((shot.address, shot.port or 0))
+            if shot.protocol == "udp":
+                shot.socket.send(_datagram(shot.port))
+            elif shot.protocol == "icmp":
+                shot.socket.send(_echo(family, shot.token))
+        except OSError as error:
+            self.finish(shot, {"event": "error", "errno": error.errno, "origin": "local"})
+            return
+        self.watch(shot, select.EPOLLOUT if shot.protocol == "tcp" else select.EPOLLIN, self.timeout)
+
+    def watch(self, what: _Lookup | _Shot, interest: int, seconds: float) -> None:
+        assert what.socket is not None
+        self.poll.register(what.socket, interest)
+        self.by_descriptor[what.socket.fileno()] = what
+        self.expire(what, seconds)
+
+    def expire(self, what: _Lookup | _Shot, seconds: float) -> None:
+        self.counter += 1
+        what.ticket = self.counter
+        heapq.heappush(self.deadlines, (time.monotonic() + seconds, what.ticket, what))
+
+    def forget(self, what: _Lookup | _Shot) -> None:
+        what.ticket = 0
+        if what.socket is not None:
+            if self.by_descriptor.pop(what.socket.fileno(), None) is not None:
+                self.poll.unregister(what.socket)
+            what.socket.close()
+            what.socket = None
+
+    # -- waiting -----------------------------------------------------------------------------------------
+
+    def wait(self) -> None:
+        while self.by_descriptor or self.queue:
+            pause = max(self.deadlines[0][0] - time.monotonic(), 0) if self.by_descriptor else 0
+            ready = self.poll.poll(pause, 4096)
+            for descriptor, events in ready:
+                what = self.by_descriptor.get(descriptor)
+                if isinstance(what, _Lookup):
+                    self.hear(what)
+                elif what is not None:
+                    self.see(what, events)
+            # A slow computer must not look like a dropped packet: only when nothing else is there to be seen
+            # does the clock decide.
+            if not ready:
+                self.run_out(time.monotonic())
+            self.fill()
+
+    def run_out(self, now: float) -> None:
+        """Finish those whose time is up."""
+        while self.deadlines and self.deadlines[0][0] <= now:
+            _when, ticket, what = heapq.heappop(self.deadlines)
+            if what.ticket != ticket:  # answered in time
+                continue
+            if isinstance(what, _Lookup):
+                self.no_help(what, "silent")
+            elif what.connected_after is not None:  # it stayed open while it was watched
+                self.finish(what, {"event": "connected"})
+            else:
+                self.finish(what, {"event": "silence", "alone": self.alone(what)})
+
+    def see(self, shot: _Shot, events: int) -> None:
+        assert shot.socket is not None
+        if shot.connected_after is not None:
+            try:
+                open_still = bool(shot.socket.recv(1, socket.MSG_PEEK))
+            except OSError:
+                open_still = False
+            self.finish(shot, {"event": "connected" if open_still else "closed"})
+            return
+        if shot.protocol == "tcp" or events & select.EPOLLERR:
+            cause = _cause(shot.socket)
+            code = shot.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or cause.get("errno", 0)
+            if code:
+                self.finish(shot, {"event": "error"} | cause | {"errno": code})
+            elif shot.protocol == "tcp" and shot.watch:
+                shot.connected_after = time.monotonic() - shot.started
+                self.poll.modify(shot.socket, select.EPOLLIN | select.EPOLLRDHUP)
+                self.expire(shot, _LOOK)
+            elif shot.protocol == "tcp":
+                self.finish(shot, {"event": "connected"})
+            return
+        data = shot.socket.recv(2048)
+        if shot.protocol == "udp" or _is_reply(shot.socket.family, data, shot.token):
+            self.finish(shot, {"event": "echoed"})
+
+    def finish(self, shot: _Shot, told: Told) -> None:
+        elapsed = shot.connected_after
+        told["elapsed"] = time.monotonic() - shot.started if elapsed is None else elapsed
+        told["address"] = shot.address
+        self.forget(shot)
+        shot.outcome = told
+        for index in shot.asks:
+            self.settle(index, told)
+
+    def settle(self, index: int, told: Told) -> None:
+        """Give an ask one of its answers; of several addresses the best counts, the first of equals."""
+        held = self.results[index]
+        if held is None or _RANK[told["event"]] < _RANK[held["event"]]:
+            lookup = self.names.get(index)
+            self.results[index] = told if lookup is None else told | {"names": lookup.told()}
+
+    def alone(self, shot: _Shot) -> bool:
+        """Whether the source asked its own segment who has the address (ARP), and nobody answered."""
+        table = self.neighbours.get(shot.space.name)
+        if table is None:
+            self.enter(shot.space)
+            rows = _words("/proc/thread-self/net/arp")[1:]
+            table = self.neighbours[shot.space.name] = {row[0]: row[2] == "0x0" for row in rows}
+        return table.get(shot.address, False)
+
+    # -- names -------------------------------------------------------------------------------------------
+
+    def next_question(self, lookup: _Lookup) -> None:
+        """Ask the current server for the next candidate, or give up."""
+        if lookup.server >= len(lookup.space.servers):
+            lookup.server = max(len(lookup.space.servers) - 1, 0)
+            lookup.trouble = lookup.trouble or "no server"
+            self.resolved(lookup)
+            return
+        if not lookup.candidate:
+            if not lookup.candidates:
+                self.resolved(lookup)
+                return
+            lookup.candidate = lookup.candidates.popleft()
+        server = lookup.space.servers[lookup.server]
+        self.enter(lookup.space)
+        lookup.unanswered = set()
+        try:
+            family = socket.AF_INET6 if ":" in server else socket.AF_INET
+            lookup.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            lookup.socket.connect((server, 53))
+            for kind in self.types:
+                self.counter += 1
+                lookup.unanswered.add(self.counter & 0xFFFF)
+                lookup.socket.send(_question(self.counter & 0xFFFF, lookup.candidate, kind))
+        except OSError as error:
+            self.no_help(lookup, os.strerror(error.errno or 0))
+            return
+        except UnicodeError:
+            self.forget(lookup)
+            lookup.trouble = "not a name"
+            self.resolved(lookup)
+            return
+        self.watch(lookup, select.EPOLLIN, self.timeout / len(lookup.space.servers))
+
+    def no_help(self, lookup: _Lookup, trouble: str) -> None:
+        """The current server does not help: turn to the next one."""
+        self.forget(lookup)
+        lookup.trouble = trouble
+        lookup.server += 1
+        self.queue.append(lookup)
+
+    def hear(self, lookup: _Lookup) -> None:
+        assert lookup.socket is not None
+        try:
+            token, code, addresses = _answer(lookup.socket.recv(4096))
+        except OSError as error:
+            self.no_help(lookup, os.strerror(error.errno or 0))
+            return
+        except (struct.error, LookupError):  # not a DNS message
+            return
+        if token not in lookup.unanswered:
+            return
+        if code not in (0, _NXDOMAIN):
+            self.no_help(lookup, _DNS_TROUBLE.get(code, f"code {code}"))
+            return
+        lookup.unanswered.remove(token)
+        lookup.found += [address for address in addresses if address not in lookup.found]
+        lookup.trouble = "nxdomain" if code == _NXDOMAIN else "no address"
+        if not lookup.unanswered:
+            self.forget(lookup)
+            lookup.candidate = ""
+            if lookup.found:
+                lookup.trouble = ""
+                self.resolved(lookup)
+            else:
+                self.queue.append(lookup)
+
+    def resolved(self, lookup: _Lookup) -> None:
+        """Tell all who wait for this name."""
+        waiting, lookup.waiting = lookup.waiting or [], None
+        for index in waiting:
+            self.connect_found(lookup, index)
+
+    def connect_found(self, lookup: _Lookup, index: int) -> None:
+        protocol = self.plan["asks"][index][4]
+        if lookup.found and protocol != "dns":
+            for address in lookup.found:
+                self.shoot(lookup.space, address, index)
+            return
+        self.results[index] = {
+            "event": "resolved" if lookup.found else "unresolved",
+            "elapsed": time.monotonic() - lookup.started,
+            "address": lookup.found[0] if lookup.found else "",
+            "names": lookup.told(),
+        }
+
+
+class _Outside:
+    """A stranger beyond the Docker host, for as long as the probe takes.
+
+    A namespace of its own with the address 203.0.113.2, on a cable to the host's 203.0.113.1. It knows no
+    route to the containers' networks, as no machine on a real segment would.
+    """
+
+    def __init__(self, home: int, ports: list[int]) -> None:
+        os.unshare(_CLONE_NEWNET)  # type: ignore[attr-defined]  # Python 3.12
+        self.handle = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        _enter(home)
+        peer = f"/proc/{os.getpid()}/fd/{self.handle}"
+        _ip(
+            f"link add {_OUTSIDE_LINK} type veth peer name eth0 netns {peer}\n"
+            f"addr add {_OUTSIDE_NET}1/24 dev {_OUTSIDE_LINK}\nlink set {_OUTSIDE_LINK} up\n"
+        )
+        _enter(self.handle)
+        _ip(f"link set lo up\naddr add {_OUTSIDE_NET}2/24 dev eth0\nlink set eth0 up\n")
+        self.doors = [socket.create_server(("0.0.0.0", port), backlog=1024) for port in ports]
+        _enter(home)
+
+    @staticmethod
+    def remove() -> None:
+        """Take the cable away now, so that the next probe finds its name free."""
+        _ip(f"link del {_OUTSIDE_LINK}\n")
+
+
+def _enter(handle: int) -> None:
+    """Make a network namespace this thread's own."""
+    os.setns(handle, _CLONE_NEWNET)  # type: ignore[attr-defined]  # Python 3.12
+
+
+def _ip(commands: str) -> None:
+    subprocess.run(
+        ["ip", "-batch", "-"], input=commands.encode(), check=True, timeout=10, capture_output=True
+    )
+
+
+def _cause(sock: socket.socket) -> Told:
+    """What the socket's error queue knows: who said no, and how (linux/errqueue.h)."""
+    try:
+        _data, ancillary, _flags, _address = sock.recvmsg(1, 512, socket.MSG_ERRQUEUE)
+    except OSError:
+        return {}
+    for level, kind, data in ancillary:
+        if (level, kind) not in ((socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)):
+            continue
+        code, origin, icmp_type, icmp_code = struct.unpack_from("=IBBB", data)
+        told: Told = {"errno": code, "origin": {1: "local", 2: "icmp", 3: "icmp6"}.get(origin, "")}
+        if origin in (2, 3):
+            told["icmp"] = [icmp_type, icmp_code]
+            offender = data[16:]
+            family = struct.unpack_from("=H", offender)[0] if len(offender) >= 2 else 0
+            if family == socket.AF_INET:
+                told["from"] = socket.inet_ntop(family, offender[4:8])
+            elif family == socket.AF_INET6:
+                told["from"] = socket.inet_ntop(family, offender[8:24])
+        return told
+    return {}
+
+
+def _datagram(port: int | None) -> bytes:
+    """Something that a service on this port answers, where one is known."""
+    return _question(1, "dockernb", _A) if port == 53 else b"dockernb\n"
+
+
+def _echo(family: int, token: int) -> bytes:
+    """An ICMP echo request. The kernel fills in the checksum of ICMPv6 only."""
+    body = struct.pack("!HH", os.getpid() & 0xFFFF, token) + b"dockernb"
+    if family == socket.AF_INET6:
+        return struct.pack("!BBH", 128, 0, 0) + body
+    total = sum(array.array("H", struct.pack("!BBH", 8, 0, 0) + body))
+    while total >> 16:
+        total = (total >> 16) + (total & 0xFFFF)
+    return struct.pack("!BB", 8, 0) + struct.pack("=H", ~total & 0xFFFF) + body
+
+
+def _is_reply(family: int, data: bytes, token: int) -> bool:
+    if family == socket.AF_INET:
+        data = data[(data[0] & 15) * 4 :]  # a raw IPv4 socket shows the IP header, too
+    if len(data) < 8 or data[0] != (0 if family == socket.AF_INET else 129):
+        return False
+    return struct.unpack_from("!HH", data, 4) == (os.getpid() & 0xFFFF, token)
+
+
+def _question(token: int, name: str, kind: int) -> bytes:
+    parts = [part.encode("ascii") for part in name.split(".")]
+    if not all(0 < len(part) < 64 for part in parts):
+        raise UnicodeError("a label of a name has 1 to 63 characters")
+    labels = b"".join(bytes((len(part),)) + part for part in parts)
+    return struct.pack("!HHHHHH", token, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, kind, 1)
+
+
+def _answer(data: bytes) -> tuple[int, int, list[str]]:
+    """Read a DNS message: its id, its response code, the addresses in it."""
+    token, flags, questions, answers = struct.unpack_from("!HHHH", data)
+    at = 12
+    for _ in range(questions):
+        at = _past_name(data, at) + 4
+    addresses = []
+    for _ in range(answers):
+        at = _past_name(data, at)
+        kind, _class, _life, length = struct.unpack_from("!HHIH", data, at)
+        at += 10
+        if kind in (_A, _AAAA):
+            addresses.append(socket.inet_ntop(_FAMILY[length], data[at : at + length]))
+        at += length
+    return token, flags & 15, addresses
+
+
+def _past_name(data: bytes, at: int) -> int:
+    while data[at]:
+        if data[at] & 0xC0:
+            return at + 2
+        at += data[at] + 1
+    return at + 1
+
+
+def _words(path: str) -> list[list[str]]:
+    """The words of each line, without comments; nothing when the file is not there."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # no pathlib: it loads slowly
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    return [words for words in (line.split("#")[0].split() for line in lines) if words]
+
+
+def _read_listeners(pid: int) -> dict[str, list[list[Any]]]:
+    """The ports that programs of this namespace listen on: [[address, port], ...] for TCP and UDP."""
+    base = f"/proc/{pid}/net" if pid else "/proc/thread-self/net"
+    found = {}
+    for protocol, listening in (("tcp", "0A"), ("udp", "07")):
+        rows = _words(f"{base}/{protocol}")[1:] + _words(f"{base}/{protocol}6")[1:]
+        places = [row[1].partition(":") for row in rows if row[3] == listening]
+        found[protocol] = sorted([_hex_address(address), int(port, 16)] for address, _, port in places)
+    return found
+
+
+def _hex_address(text: str) -> str:
+    packed = b"".join(struct.pack("=I", int(text[at : at + 8], 16)) for at in range(0, len(text), 8))
+    return socket.inet_ntop(_FAMILY[len(packed)], packed)

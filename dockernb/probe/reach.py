@@ -1,0 +1,71 @@
+"""Measure who reaches whom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from dockernb.model import Snapshot
+from dockernb.probe.matrix import Matrix
+from dockernb.probe.plan import make_plan
+from dockernb.probe.snapshot import snapshot as take_snapshot
+from dockernb.probe.verdict import Verdict, judge
+
+if TYPE_CHECKING:
+    from dockernb.lab import Lab
+
+_GRACE = 30.0  # seconds beyond the sockets' own limits before the helper call is given up
+
+
+def reach(
+    lab: Lab,
+    sources: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    *,
+    ports: Sequence[int] | None = None,
+    protocols: Sequence[str] = ("tcp",),
+    by: Sequence[str] = ("name", "address"),
+    networks: Sequence[str] | None = None,
+    timeout: float = 1.0,
+    snapshot: Snapshot | None = None,
+) -> Matrix:
+    """Ask from inside each source whether it reaches each target.
+
+    One helper call on the Docker host enters every source's network namespace, asks that container's own name
+    servers, and opens all sockets at once; nothing runs in the containers and their images need no tool.
+
+    Args:
+        lab: the lesson.
+        sources: containers by name, and "host" (the Docker host) or "outside" (a machine beyond it, made
+            for the time of the probe); without it every container of the lesson.
+        targets: the same, and any other name or address; without it every container of the lesson.
+        ports: without it the ports that the target's image or command line exposes; for "host" those that the
+            lesson publishes. A target without such a port is asked for an ICMP echo instead.
+        protocols: of "tcp", "udp", "icmp" (echo) and "dns" (the name only, no connection).
+        by: of "name", "alias", "address" and "published" (the Docker host's address and the published port).
+        networks: only members of these networks, and only their addresses there.
+        timeout: seconds without an answer that count as dropped.
+        snapshot: the state to plan from, when one has just been taken.
+
+    Raises:
+        ProbeError: an unknown container, network, protocol or way of asking.
+        HostError: the lab host did not answer.
+    """
+    state = take_snapshot(lab) if snapshot is None else snapshot
+    plan = make_plan(state, sources, targets, ports=ports, protocols=protocols, by=by, networks=networks)
+    source = resources.files("dockernb.probe").joinpath("_inside.py").read_text(encoding="utf-8")
+    asks = plan.asks
+    began = time.monotonic()
+    if asks:
+        answer = lab.host.call(source, plan.message(timeout), timeout=3 * timeout + _GRACE)
+    else:
+        answer = {"results": [], "listeners": {}}
+    elapsed = time.monotonic() - began
+    told = iter(answer["results"])
+    verdicts = tuple(
+        row if isinstance(row, Verdict) else judge(row, next(told), state, answer["listeners"], timeout)
+        for row in plan.rows
+    )
+    return Matrix(verdicts, plan.sources, plan.targets, round(elapsed, 3))
