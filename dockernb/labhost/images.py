@@ -1,9 +1,9 @@
 """The images of the lab host, in one archive for ``docker load``.
 
 Each directory of ``recipe/images/`` is one image; the README there says how to read it. The archive has the
-format of ``docker save`` (https://github.com/moby/docker-image-spec/blob/main/v1.2.md): layers and configurations
-named by their digests, and ``manifest.json``. All images share the toolbox layer. The same inputs give the same
-bytes, and so the same image ids for everybody.
+format of ``docker save`` (https://github.com/moby/docker-image-spec/blob/main/v1.2.md): layers and
+configurations named by their digests, and ``manifest.json``. All images share the toolbox layer. The same
+inputs give the same bytes, and so the same image ids for everybody.
 """
 
 from __future__ import annotations
@@ -198,7 +198,8 @@ def add_tree(archive: tarfile.TarFile, tree: Path, *, without: tuple[str, ...] =
             continue
         member = archive.gettarinfo(path, name)
         member.uname = member.gname = ""
-        member.mtime = min(int(member.mtime), EPOCH)
+        # When a directory last got an entry depends on the order of unpacking.
+        member.mtime = EPOCH if member.isdir() else min(int(member.mtime), EPOCH)
         if member.isreg():
             with path.open("rb") as content:
                 archive.addfile(member, content)

@@ -10,8 +10,8 @@ Everything in ``recipe/`` goes into it:
     images/         what the images of the lessons have over the tree
 
 ``python -m dockernb.labhost.rootfs vm|container WORKDIR`` builds it and reports in JSON lines on standard
-output: ``{"report": TEXT, "fraction": 0..1}``, and at the end ``{"error": SENTENCE}`` when it failed. It needs
-root's view of owners: a user who is not root runs it under fakeroot.
+output: ``{"report": TEXT, "fraction": 0..1}``, and at the end ``{"error": SENTENCE}`` when it failed. It
+needs root's view of owners: a user who is not root runs it under fakeroot.
 """
 
 from __future__ import annotations
@@ -160,6 +160,7 @@ def _build(workdir: Path, kind: Kind, report: Report, keep_tree: bool) -> None:
     report("Completing the file system", 0.65)
     finish(tree)
     _install_host_files(tree)
+    _cache_libraries(tree)
     _compile_python(tree, here)
     if kind == "vm":
         [kernel] = (tree / "boot").glob("vmlinuz-*")
@@ -300,6 +301,16 @@ def _run(command: Sequence[str], *, environment: Mapping[str, str] | None = None
         raise BuildError(f"{name} failed while the lab host was built: {words[-1]}.")
 
 
+def _cache_libraries(tree: Path) -> None:
+    """Write the list of shared libraries, which psycopg and the program loader look into.
+
+    ldconfig is linked statically and only reads the tree: it runs anywhere, and by anybody.
+    """
+    _run([str(tree / "usr/sbin/ldconfig"), "-X", "-r", str(tree)])
+    # It also notes inode numbers and dates, for its next run.
+    shutil.rmtree(tree / "var/cache/ldconfig", ignore_errors=True)
+
+
 def _compile_python(tree: Path, here: debian.Architecture) -> None:
     """Compile Python's library: a container would do it at each start, for seconds under emulation.
 
@@ -325,8 +336,8 @@ def _index_modules(tree: Path, here: debian.Architecture) -> None:
 def _write_disk(tree: Path, target: Path) -> None:
     """Write the tree as an ext4 file system.
 
-    No journal: a disk that was not left cleanly is never used again (a lab host's changes are thrown away with
-    it), and under emulation each write counts. No blocks kept for root: all is root's.
+    No journal: a disk that was not left cleanly is never used again (a lab host's changes are thrown away),
+    and under emulation each write counts. No blocks kept for root: all is root's.
     """
     mke2fs = shutil.which("mke2fs", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if not mke2fs:
