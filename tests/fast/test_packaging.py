@@ -73,7 +73,18 @@ def test_a_system_package_names_what_it_brings(path: str) -> None:
     assert lines
     for line in lines:
         # .ci/setup and repo2docker each read these lines; this form suits both.
-        assert re.fullmatch(r"[a-z0-9][a-z0-9.+-]* *# [A-Za-z0-9._+-]+", line), line
+        assert re.fullmatch(r"[a-z0-9][a-z0-9.+-]* *# [A-Za-z0-9._+/-]+", line), line
+
+
+def test_what_an_error_tells_to_install_is_installed_by_make() -> None:
+    told = {
+        package
+        for path in (ROOT / "dockernb").rglob("*.py")
+        for names in re.findall(r"apt-get install ([a-z0-9 .+-]+)", path.read_text())
+        for package in names.split()
+    }
+    listed = {line.split()[0] for line in (ROOT / "binder/apt.txt").read_text().splitlines() if line}
+    assert told <= listed
 
 
 @pytest.mark.parametrize("path", [".ci/run", ".ci/setup", ".ci/lab", "binder/postBuild"])
@@ -110,7 +121,19 @@ class Machine:
         # The script looks into these folders too, and there the machine under the test may have anything.
         setup = self.checkout / ".ci/setup"
         setup.write_text(setup.read_text().replace("PATH=$PATH:/usr/sbin:/sbin\n", ""))
-        for name in ("sh", "dirname", "mkdir", "sed", "grep", "date", "cat", "cksum", "env", "sleep"):
+        for name in (
+            "sh",
+            "dirname",
+            "mkdir",
+            "sed",
+            "grep",
+            "date",
+            "cat",
+            "cksum",
+            "env",
+            "sleep",
+            "timeout",
+        ):
             found = shutil.which(name)
             assert found, name
             (self.programs / name).symlink_to(found)
@@ -121,11 +144,15 @@ class Machine:
         program.write_text(f"#!{self.programs / 'sh'}\n{script}\n")
         program.chmod(0o755)
 
-    def set_up(self, what: str) -> subprocess.CompletedProcess[str]:
+    def lists(self, *lines: str) -> None:
+        """Make these the packages that the lab host needs."""
+        (self.checkout / "binder/apt.txt").write_text("\n".join(lines) + "\n")
+
+    def set_up(self, what: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["sh", ".ci/setup", what],
             cwd=self.checkout,
-            env={"PATH": str(self.programs)},
+            env={"PATH": str(self.programs), **environment},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -138,23 +165,34 @@ class Machine:
 def machine(tmp_path: Path) -> Machine:
     machine = Machine(tmp_path)
     machine.has("python3", "exit 0")
-    machine.has("apt-get", "exit 0")
+    machine.has("apt-get", 'echo "$@" >>apt.log')
     machine.has("id", "echo 0")
     return machine
 
 
 def test_without_root_the_exact_command_is_named(machine: Machine) -> None:
     machine.has("id", "echo 1000")
-    for present in ("fakeroot", "fakechroot", "mke2fs"):
-        machine.has(present, "")
+    machine.lists("qemu-system-x86 # qemu-system-x86_64", "fakeroot # fakeroot", "e2fsprogs # mke2fs")
+    machine.has("fakeroot", "")
     outcome = machine.set_up("lab")
     assert outcome.returncode == 1
     command = outcome.stderr.splitlines()[-1].strip()
-    lines = [line.split() for line in (machine.checkout / "binder/apt.txt").read_text().splitlines()]
-    missing = [
-        line[0] for line in lines if len(line) == 3 and line[2] not in ("fakeroot", "fakechroot", "mke2fs")
-    ]
-    assert command == " ".join(["apt-get update && apt-get install --no-install-recommends", *missing])
+    assert command == "apt-get update && apt-get install --no-install-recommends qemu-system-x86 e2fsprogs"
+    assert not (machine.checkout / "apt.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("docker", "provider", "asked"), [("exit 0", "", False), ("exit 1", "", True), ("exit 0", "vm", True)]
+)
+def test_an_engine_of_the_learners_own_spares_qemu(
+    machine: Machine, docker: str, provider: str, asked: bool
+) -> None:
+    machine.lists("qemu-system-x86 # qemu-system-x86_64", "fakeroot # fakeroot")
+    machine.has("docker", docker)
+    machine.set_up("lab", **({"DOCKERNB_PROVIDER": provider} if provider else {}))
+    installed = (machine.checkout / "apt.log").read_text()
+    assert "fakeroot" in installed
+    assert ("qemu-system-x86" in installed) is asked
 
 
 def test_sudo_is_used_where_it_asks_nothing(machine: Machine) -> None:
