@@ -85,8 +85,13 @@ def directory() -> Path:
 
 def find() -> Template | None:
     """The template that fits this recipe, or None when it has not been built."""
+    return _read(directory())
+
+
+def _read(place: Path) -> Template | None:
+    """The template in a directory, or None when there is no complete one."""
     with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-        return Template(directory(), json.loads((directory() / "template.json").read_text()))
+        return Template(place, json.loads((place / "template.json").read_text()))
     return None
 
 
@@ -104,7 +109,7 @@ def build(report: Report, *, force: bool = False) -> Template:
     with store.locked(
         store.cache() / "build.lock", 1800, lambda: report("Another dockernb is building; waiting for it", 0.0)
     ):
-        if not force and (found := find()):
+        if not force and (found := _read(target)):
             return found
         qemu.version()
         store.need_space(store.cache(), SPACE_NEEDED, "Building the lab host")
@@ -123,9 +128,10 @@ def build(report: Report, *, force: bool = False) -> Template:
         finally:
             shutil.rmtree(work, ignore_errors=True)
     report("The template is ready", 1.0)
-    template = find()
-    assert template is not None
-    return template
+    built = _read(target)
+    if built is None:
+        raise BuildError(f"The new template in {target} cannot be read: is the disk in order?")
+    return built
 
 
 def _finish(work: Path, seconds: float) -> None:
@@ -183,20 +189,23 @@ async def _freeze(work: Path, report: Report) -> None:
 
 
 SETTLE = """
+rm /var/lib/dockernb/images.tar
+sync
+fstrim /
+echo 3 > /proc/sys/vm/drop_caches
 # The first use of a container, a network and a database client costs most: pay it now, and leave nothing of it.
 docker network create warm >/dev/null
 docker run --name warm --network warm -d dockernb/toolbox sleep 60 >/dev/null
-docker exec warm python3 -c 'import psycopg'
+docker exec warm python3 -c 'import socket, json'
 docker rm -f warm >/dev/null
 docker network rm warm >/dev/null
-rm -f /var/lib/dockernb/images.tar
-sync
-fstrim /
 # Free memory keeps old content; zeros make holes in the file.
 free=$(awk '/^MemFree/ {print int($2 / 1024) - 48}' /proc/meminfo)
-mount -t tmpfs -o size=${free}m tmpfs /mnt
-dd if=/dev/zero of=/mnt/zero bs=1M count=$free 2>/dev/null || true
-umount /mnt
+mkdir /run/zeros
+mount -t tmpfs -o size=${free}m tmpfs /run/zeros
+dd if=/dev/zero of=/run/zeros/file bs=1M count=$free 2>/dev/null || true
+umount /run/zeros
+rmdir /run/zeros
 """
 
 

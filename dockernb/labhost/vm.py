@@ -1,0 +1,178 @@
+"""Provider `vm`: a QEMU machine, as an ordinary user, resumed from the template (or booted cold)."""
+
+import asyncio
+import contextlib
+import itertools
+import shutil
+import socket
+from typing import Any
+
+from dockernb.errors import HostError
+from dockernb.labhost import control, qemu, store, template
+from dockernb.labhost.credentials import Credentials
+from dockernb.labhost.machine import Facts, Plan, PortError
+
+WELCOME_LIMIT = 30.0  # seconds
+
+
+def missing() -> list[str]:
+    """What this provider lacks here, one sentence each; empty when it can work."""
+    lacks = []
+    if not shutil.which(qemu.PROGRAM):
+        lacks.append(f"{qemu.PROGRAM} is not installed: `sudo apt-get install qemu-system-x86`.")
+    if template.find() is None:
+        lacks += [
+            f"{program} is needed to build the template: `sudo apt-get install {package}`."
+            for program, package in (("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"))
+            if not shutil.which(program, path=f"{shutil.os.environ.get('PATH', '')}:/sbin:/usr/sbin")  # type: ignore[attr-defined]
+        ]
+    return lacks
+
+
+class VmMachine:
+    """One QEMU machine."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.api_port = 0
+        self.facts = Facts(emulation=qemu.accelerator().name.upper())
+        self.credentials: Credentials | None = None
+        self._machine: qemu.Qemu | None = None
+        self._forwards: set[tuple[int, str]] = set()
+        self._resetting = False
+        self._changed = asyncio.Event()
+        self._numbers = itertools.count(1)
+
+    async def start(self) -> None:
+        """Resume the template, or boot its disk when the saved memory does not fit this QEMU."""
+        found = template.find()
+        if found is None:
+            raise HostError("The lab host has not been built yet: run `dockernb build`.")
+        found.check()
+        if misfit := found.misfit():
+            self.facts.notes = [f"Booted cold, which takes longer, because {misfit}; `dockernb build --force` mends it."]
+        boot = qemu.Boot(
+            files=found.directory,
+            disk=found.disk,
+            keep_disk=False,
+            ram=None if misfit else found.ram,
+            keep_ram=False,
+            resume=not misfit,
+            api_port=None,
+            accelerator=qemu.accelerator(),
+        )
+        directory = self.plan.directory
+        machine = await qemu.Qemu.launch(boot, directory, beside=self._make_credentials())
+        try:
+            await self._open_api(machine)
+            if self.plan.hub:
+                await self._join(machine, self.plan.hub)
+            if misfit:
+                await template.wait_until_up(machine.channel, directory)
+            else:
+                await template.resume(machine, found)
+            assert self.credentials is not None
+            await machine.channel.ask(
+                self.credentials.welcome(self.plan.hostname, self.plan.segment), WELCOME_LIMIT
+            )
+        except BaseException:
+            await machine.quit()
+            raise
+        self._machine = machine
+
+    async def _make_credentials(self) -> None:
+        """Make and write the credentials of this start, once; a reset keeps them."""
+        if self.credentials is None:
+            self.credentials = await asyncio.to_thread(Credentials.make)
+            self.credentials.write(self.plan.directory)
+
+    async def _open_api(self, machine: qemu.Qemu) -> None:
+        """Forward a free loopback port to the TLS front; a reset keeps the number."""
+        for _ in range(20):
+            port = self.api_port or _free_port()
+            if not await machine.human(_hostfwd_add("tcp", port, qemu.API_PORT)):
+                self.api_port = port
+                return
+            if self.api_port:
+                raise PortError(f"Port {port} of the lab host's API was taken by another program: `dockernb stop`.")
+        raise PortError("No free port could be found on 127.0.0.1.")
+
+    async def reset(self) -> None:
+        """Throw the machine away and resume the template again."""
+        self._resetting = True
+        self._forwards.clear()
+        try:
+            await self.stop()
+            await self.start()
+        finally:
+            self._resetting = False
+            self._changed.set()
+
+    async def stop(self) -> None:
+        """Quit QEMU; the temporary disk goes with it."""
+        machine, self._machine = self._machine, None
+        if machine is not None:
+            await machine.quit()
+
+    async def ended(self) -> str:
+        """Wait for QEMU to end by itself."""
+        while True:
+            machine = self._machine
+            if machine is not None:
+                code = await machine.process.wait()
+                if machine is self._machine and not self._resetting:
+                    return f"QEMU ended (exit code {code})"
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), 1)
+
+    async def forward(self, host_port: int, guest_port: int, protocol: str) -> None:
+        """Add a forward to QEMU's user network; with restrict=on only such forwards work."""
+        if await self._running().human(_hostfwd_add(protocol, host_port, guest_port)):
+            raise PortError(f"Port {host_port}/{protocol} of 127.0.0.1 is taken or not allowed.")
+        self._forwards.add((host_port, protocol))
+
+    async def unforward(self, host_port: int, protocol: str) -> None:
+        """Remove such a forward."""
+        if (host_port, protocol) in self._forwards:
+            await self._running().human(f"hostfwd_remove learner {protocol}:127.0.0.1:{host_port}")
+            self._forwards.discard((host_port, protocol))
+
+    async def segment_port(self) -> dict[str, Any]:
+        """A Unix socket into the hub of this machine (`-netdev stream` and `hubport`, QEMU 7.2 and later)."""
+        number = next(self._numbers)
+        path = self.plan.directory / f"segment-{number}.sock"
+        path.unlink(missing_ok=True)
+        await self._netdev(self._running(), f"segment{number}", server=True, path=str(path))
+        return {"path": str(path)}
+
+    async def _join(self, machine: qemu.Qemu, hub: str) -> None:
+        """Connect this machine's segment card to the hub host's segment."""
+        place = await asyncio.to_thread(control.ask, store.host_directory(hub), {"do": "segment-port"}, 20.0)
+        await self._netdev(machine, "uplink", server=False, path=place["path"])
+
+    @staticmethod
+    async def _netdev(machine: qemu.Qemu, name: str, *, server: bool, path: str) -> None:
+        """Plug one end of a Unix-socket cable into the machine's hub."""
+        await machine.monitor(
+            "netdev_add", type="stream", id=name, server=server, addr={"type": "unix", "path": path}
+        )
+        await machine.monitor("netdev_add", type="hubport", id=f"{name}port", hubid=1, netdev=name)
+
+    def _running(self) -> qemu.Qemu:
+        """The machine, if it runs."""
+        if self._machine is None:
+            raise HostError("The lab host does not run.")
+        return self._machine
+
+
+def _hostfwd_add(protocol: str, host_port: int, guest_port: int) -> str:
+    """The monitor line that adds a forward; QEMU answers it with nothing when all went well."""
+    return f"hostfwd_add learner {protocol}:127.0.0.1:{host_port}-{qemu.GUEST_ADDRESS}:{guest_port}"
+
+
+def _free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
