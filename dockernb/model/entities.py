@@ -30,6 +30,11 @@ class Subnet:
         """4 or 6."""
         return ipaddress.ip_network(self.subnet).version
 
+    @property
+    def first(self) -> str:
+        """The first address that a host may have."""
+        return str(ipaddress.ip_network(self.subnet)[1])
+
     def holds(self, address: str) -> bool:
         """Whether the address lies in this pool."""
         return ipaddress.ip_address(address) in ipaddress.ip_network(self.subnet)
@@ -98,11 +103,6 @@ class Network:
     def predefined(self) -> bool:
         """Whether the engine made it itself (bridge, host, none)."""
         return self.name in {"bridge", "host", "none"}
-
-    @property
-    def gateways(self) -> tuple[str, ...]:
-        """The Docker host's own addresses on this network."""
-        return tuple(pool.gateway.split("/")[0] for pool in self.subnets if pool.gateway)
 
 
 @dataclass(frozen=True, slots=True)

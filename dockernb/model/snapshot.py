@@ -42,6 +42,23 @@ class Snapshot:
         """The containers that have an endpoint on the named network."""
         return tuple(c for c in self.containers if network in c.networks)
 
+    def gateways(self, network: str) -> tuple[str, ...]:
+        """The Docker host's own addresses on the named bridge network.
+
+        An engine before 26 does not tell the gateway of a network that was created without one; then its
+        endpoints know it, and on an empty network it is the pool's first address.
+        """
+        found = self.network(network)
+        if found is None or found.driver != "bridge":
+            return ()
+        endpoints = [container.endpoint(network) for container in self.members(network)]
+        known = [endpoint.gateway for endpoint in endpoints if endpoint is not None and endpoint.gateway]
+        gateways = []
+        for pool in found.subnets:
+            told = [address for address in known if pool.holds(address)]
+            gateways.append(pool.gateway.split("/")[0] or (told[0] if told else pool.first))
+        return tuple(gateways)
+
     def sandbox(self, container: Container) -> Container:
         """The container whose network namespace this one uses: itself, unless it shares another's."""
         owner = self.container(container.network_owner) if container.network_owner else None

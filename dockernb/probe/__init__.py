@@ -3,6 +3,6 @@
 from dockernb.probe.matrix import Answer, Matrix
 from dockernb.probe.reach import reach
 from dockernb.probe.snapshot import snapshot
-from dockernb.probe.verdict import Outcome, Verdict
+from dockernb.probe.verdict import HOST, OUTSIDE, Outcome, Verdict
 
-__all__ = ["Answer", "Matrix", "Outcome", "Verdict", "reach", "snapshot"]
+__all__ = ["HOST", "OUTSIDE", "Answer", "Matrix", "Outcome", "Verdict", "reach", "snapshot"]

@@ -148,10 +148,12 @@ def labelled(answers: list[Answer]) -> list[tuple[str, Outcome]]:
     for answer in answers:
         port = str(answer.port) if answer.port else "echo"
         by_how.setdefault(answer.how, {})[port] = answer.outcome
+    if len(by_how) > 1 and all(ports == next(iter(by_how.values())) for ports in by_how.values()):
+        by_how = {"": next(iter(by_how.values()))}
     parts = []
     for how, ports in by_how.items():
         if len(set(ports.values())) == 1:
             parts.append((how, next(iter(ports.values()))))
         else:
-            parts += [(f"{how} {port}", outcome) for port, outcome in ports.items()]
+            parts += [(f"{how} {port}".strip(), outcome) for port, outcome in ports.items()]
     return parts

@@ -71,7 +71,7 @@ def make_plan(
     *,
     ports: Sequence[int] | None,
     protocols: Sequence[str],
-    by: Sequence[str],
+    by: Sequence[str] | None,
     networks: Sequence[str] | None,
 ) -> Plan:
     """Lay out the questions; the arguments are those of `probe.reach`.
@@ -79,7 +79,7 @@ def make_plan(
     Raises:
         ProbeError: an unknown container, network, protocol or way of asking.
     """
-    for given, known, what in ((by, WAYS, "way of asking"), (protocols, PROTOCOLS, "protocol")):
+    for given, known, what in ((by or (), WAYS, "way of asking"), (protocols, PROTOCOLS, "protocol")):
         for word in given:
             if word not in known:
                 raise ProbeError(f"There is no {what} called {word!r}; choose from {', '.join(known)}.")
@@ -117,8 +117,16 @@ class _Planner:
     snapshot: Snapshot
     ports: Sequence[int] | None
     protocols: Sequence[str]
-    by: Sequence[str]
+    by: Sequence[str] | None
     networks: Sequence[str] | None
+
+    def ways(self, source: str, asked: Container | None) -> Sequence[str]:
+        """How the source turns to the target: as it would, unless the caller says how."""
+        if self.by is not None:
+            return self.by
+        if source == OUTSIDE:
+            return ("published",) if asked is not None and asked.published else ("address",)
+        return ("address",) if source == HOST else ("name", "address")
 
     def pair(self, source: str, target: str) -> Iterator[Ask | Verdict]:
         """All questions of one pair."""
@@ -143,18 +151,19 @@ class _Planner:
         self, asker: Container | None, source: str, asked: Container | None, target: str
     ) -> Iterator[tuple[str, str, str]]:
         """Each (way, name or address, network) by which the source may turn to the target."""
-        if "name" in self.by and target not in (HOST, OUTSIDE) and not _is_address(target):
+        ways = self.ways(source, asked)
+        if "name" in ways and target not in (HOST, OUTSIDE) and not _is_address(target):
             yield "name", target, ""
-        if "alias" in self.by and asked is not None:
+        if "alias" in ways and asked is not None:
             for endpoint in asked.endpoints:
                 if self.networks is None or endpoint.network in self.networks:
                     for alias in endpoint.aliases:
                         if alias != target:
                             yield "alias", alias, endpoint.network
-        if "address" in self.by:
+        if "address" in ways:
             for address, network in self.addresses(asker, source, asked, target):
                 yield "address", address, network
-        if "published" in self.by and asked is not None and asked.published:
+        if "published" in ways and asked is not None and asked.published:
             for address, network in self.host_addresses(asker, source):
                 yield "published", address, network
 
@@ -190,9 +199,8 @@ class _Planner:
             yield "127.0.0.1", ""
         else:
             for name in sandbox.networks:
-                network = self.snapshot.network(name)
-                if network is not None and (self.networks is None or name in self.networks):
-                    yield from ((gateway, name) for gateway in network.gateways)
+                if self.networks is None or name in self.networks:
+                    yield from ((gateway, name) for gateway in self.snapshot.gateways(name))
 
     def doors(self, way: str, asked: Container | None, target: str) -> Iterator[tuple[int | None, str]]:
         """Each (port, protocol) to try."""
@@ -230,7 +238,7 @@ class _Planner:
         if asker is not None and not asker.alive:
             return ask.answer(Outcome.NOT_RUNNING, f"{not_running(asker)}, so it asks nothing")
         if asker is not None and asker.paused:
-            return ask.answer(Outcome.NOT_RUNNING, f"{asker.name} is paused, so it asks nothing")
+            return ask.answer(Outcome.PAUSED, f"{asker.name} is paused, so it asks nothing")
         if ask.by_name or ask.asked:
             return None
         if asked is not None and not asked.alive:

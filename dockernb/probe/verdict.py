@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from dockernb.model import Container, Snapshot
@@ -23,7 +23,7 @@ _ADMINISTRATIVE = {("icmp", 3, 9), ("icmp", 3, 10), ("icmp", 3, 13), ("icmp6", 1
 _PORT_UNREACHABLE = {("icmp", 3, 3), ("icmp6", 1, 4)}
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """How a probe ended, the best first: of several answers for one question the best counts."""
 
     REACHABLE = "reachable"
@@ -36,9 +36,6 @@ class Outcome(str, Enum):
     NOT_RESOLVED = "name does not resolve"
     NOT_RUNNING = "not running"
     FAILED = "failed"
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def rank(self) -> int:

@@ -1,0 +1,216 @@
+"""The state of the isolation panel: what is, what was done, what it changed. No screen is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from traitlets import Bool, Float, HasTraits, Instance, Unicode
+
+from dockernb.errors import DockernbError
+from dockernb.lab import networks
+from dockernb.model import Container, Endpoint, Network, Snapshot
+from dockernb.probe import OUTSIDE, Matrix, reach, snapshot
+from dockernb.view.topology import in_order
+
+if TYPE_CHECKING:
+    from dockernb.lab import Lab
+
+Report = Callable[[str, float], None]
+
+MEMBER, INTERNAL, ICC, MASQUERADE = "member", "internal", "icc", "masquerade"
+SWITCHES = (INTERNAL, ICC, MASQUERADE)
+
+
+class Hands(Protocol):
+    """What the panel does to the engine; a test gives it other hands."""
+
+    def look(self) -> Snapshot:
+        """What is there now."""
+
+    def probe(self, state: Snapshot) -> Matrix:
+        """Who reaches whom now."""
+
+    def connect(self, network: str, container: str, endpoint: Endpoint | None) -> None:
+        """Connect, with the addresses and aliases of an earlier endpoint if there was one."""
+
+    def disconnect(self, network: str, container: str) -> None:
+        """Disconnect."""
+
+    def switch(self, network: str, name: str, value: bool, report: Report) -> None:
+        """Set one of `SWITCHES`, for which the network is made anew."""
+
+
+@dataclass(frozen=True)
+class LabHands:
+    """The hands of a real lesson. ``options`` go to `probe.reach`; by default the outside takes part."""
+
+    lab: Lab
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def look(self) -> Snapshot:  # noqa: D102
+        return snapshot(self.lab)
+
+    def probe(self, state: Snapshot) -> Matrix:  # noqa: D102
+        everybody = [*(container.name for container in state.containers), OUTSIDE]
+        return reach(self.lab, snapshot=state, **{"sources": everybody, "targets": everybody} | self.options)
+
+    def connect(self, network: str, container: str, endpoint: Endpoint | None) -> None:  # noqa: D102
+        networks.connect(self.lab.docker, network, container, endpoint)
+
+    def disconnect(self, network: str, container: str) -> None:  # noqa: D102
+        networks.disconnect(self.lab.docker, network, container)
+
+    def switch(self, network: str, name: str, value: bool, report: Report) -> None:  # noqa: D102
+        networks.recreate(self.lab.docker, network, report=report, **{name: value})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that the panel can do: a membership (with its container), or a switch of a network."""
+
+    what: str
+    network: str
+    value: bool
+    container: str = ""
+
+    @property
+    def inverse(self) -> Change:
+        """What undoes it."""
+        return replace(self, value=not self.value)
+
+    def __str__(self) -> str:
+        if self.what == MEMBER:
+            done = "Connected" if self.value else "Disconnected"
+            return f"{done} {self.container} {'to' if self.value else 'from'} {self.network}"
+        word = {INTERNAL: "internal", ICC: "inter-container communication", MASQUERADE: "masquerade"}[
+            self.what
+        ]
+        return f"Made {self.network} anew with {word} {'on' if self.value else 'off'}"
+
+
+class IsolationModel(HasTraits):
+    """The panel's state.
+
+    Attributes:
+        state: the engine's state.
+        matrix: who reaches whom.
+        state_before: the state before the last change, to mark the difference; None at first.
+        matrix_before: the matrix before the last change.
+        busy: whether a change is being made.
+        doing: what is being done, in words.
+        fraction: how much of it is done, 0 to 1.
+        message: what was done last.
+        error: why the last change failed, in one sentence; empty otherwise.
+        can_undo: whether there is something to undo.
+    """
+
+    state = Instance(Snapshot)
+    matrix = Instance(Matrix)
+    state_before = Instance(Snapshot, allow_none=True)
+    matrix_before = Instance(Matrix, allow_none=True)
+    busy = Bool(False)
+    doing = Unicode("")
+    fraction = Float(0.0)
+    message = Unicode("")
+    error = Unicode("")
+    can_undo = Bool(False)
+
+    def __init__(self, hands: Hands) -> None:
+        """Look once; raises what the hands raise."""
+        state = hands.look()
+        super().__init__(state=state, matrix=hands.probe(state))
+        self._hands = hands
+        self._done: list[Change] = []
+        self._endpoints: dict[tuple[str, str], Endpoint] = {}
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The networks that can be changed."""
+        return tuple(n for n in in_order(self.state) if not n.predefined)
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """The containers whose networks can be changed: those with a network namespace of their own."""
+        own = (c for c in self.state.containers if not c.network_owner and not c.uses_host_network)
+        return tuple(c for c in own if c.network_mode != "none")
+
+    def value(self, what: str, network: str, container: str = "") -> bool:
+        """Whether a membership or a switch is on."""
+        if what == MEMBER:
+            found = self.state.container(container)
+            return found is not None and network in found.networks
+        known = self.state.network(network)
+        return known is not None and bool(getattr(known, what))
+
+    def change(self, change: Change) -> None:
+        """Make a change, look and probe again; a refusal becomes ``error``, and the state is the engine's."""
+        if self.value(change.what, change.network, change.container) != change.value and self._make(change):
+            self._done.append(change)
+            self.can_undo = True
+
+    def undo(self) -> None:
+        """Take back the last change."""
+        if self._done and self._make(self._done[-1].inverse):
+            self._done.pop()
+            self.can_undo = bool(self._done)
+
+    def refresh(self) -> None:
+        """Look and probe again, without a difference."""
+        self._work("Looked and asked again", lambda: None, compare=False)
+
+    def _make(self, change: Change) -> bool:
+        return self._work(str(change), lambda: self._act(change))
+
+    def _act(self, change: Change) -> None:
+        if change.what != MEMBER:
+            self._hands.switch(change.network, change.what, change.value, self._report)
+            return
+        key = change.network, change.container
+        if change.value:
+            self._hands.connect(*key, self._endpoints.get(key))
+            return
+        container = self.state.container(change.container)
+        endpoint = container.endpoint(change.network) if container else None
+        self._hands.disconnect(*key)
+        if endpoint is not None:
+            self._endpoints[key] = endpoint
+
+    def _work(self, title: str, act: Callable[[], None], *, compare: bool = True) -> bool:
+        """Do something, then look and probe; tell how it goes."""
+        self.busy, self.error, self.fraction = True, "", 0.0
+        earlier = (self.state, self.matrix) if compare else (None, None)
+        problems: list[str] = []
+        try:
+            for text, part, step in (
+                (title, 0.0, act),
+                ("Looking at the engine", 0.5, self._look),
+                ("Asking who reaches whom", 0.6, self._probe),
+            ):
+                self.doing, self.fraction = text, part
+                try:
+                    step()
+                except DockernbError as problem:
+                    problems.append(str(problem))
+            self.fraction = 1.0
+            self.state_before, self.matrix_before = earlier
+        finally:
+            self.busy, self.doing = False, ""
+        self.error = problems[0] if problems else ""
+        self.message = "" if problems else f"{title}."
+        return not problems
+
+    def _look(self) -> None:
+        self.state = self._hands.look()
+
+    def _probe(self) -> None:
+        self.matrix = self._hands.probe(self.state)
+
+    def _report(self, text: str, fraction: float) -> None:
+        self.doing, self.fraction = text, fraction / 2
+
+
+def switches(network: Network) -> Sequence[str]:
+    """The switches that this network has."""
+    return SWITCHES if network.driver == "bridge" else (INTERNAL,)

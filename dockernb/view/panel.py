@@ -1,0 +1,179 @@
+"""The isolation panel: switches for memberships and networks, and what they change, drawn live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from dockernb.model import Network
+from dockernb.view.isolation import (
+    ICC,
+    INTERNAL,
+    MASQUERADE,
+    MEMBER,
+    Change,
+    IsolationModel,
+    LabHands,
+    switches,
+)
+from dockernb.view.matrix import matrix_picture
+from dockernb.view.picture import CODE_FONT, FAINT, INK, mark
+from dockernb.view.topology import topology
+
+if TYPE_CHECKING:
+    from dockernb.lab import Lab
+
+_ABOUT = (
+    "A tick connects a container to a network. Docker cannot change <i>internal</i>, <i>icc</i> or "
+    "<i>masquerade</i> of a network in place: it is made anew, with its endpoints, addresses, aliases, "
+    "options and labels kept."
+)
+_HINTS = {
+    INTERNAL: "internal: no way out of the Docker host, and no published ports",
+    ICC: "icc: containers of this network may talk to each other",
+    MASQUERADE: "masquerade: what leaves the Docker host carries its address",
+}
+
+
+class IsolationPanel:
+    """Connect and disconnect containers, switch networks to internal and back, and see who reaches whom.
+
+    Every switch changes the real network; then the engine is looked at and the matrix is measured again,
+    and both are drawn with the difference marked. A change that the engine refuses is told in one sentence,
+    and the switches go back to what the engine says.
+    """
+
+    def __init__(self, lab: Lab, **options: Any) -> None:
+        """Draw a lesson's panel; ``options`` (sources, targets, ports, ...) are those of `probe.reach`."""
+        self._build(IsolationModel(LabHands(lab, options)))
+
+    @classmethod
+    def over(cls, model: IsolationModel) -> IsolationPanel:
+        """A panel over a model that is there already."""
+        panel = cls.__new__(cls)
+        panel._build(model)
+        return panel
+
+    def _build(self, model: IsolationModel) -> None:
+        self.model = model
+        self._boxes: dict[Change, widgets.Checkbox] = {}
+        self._drawn: tuple[Any, ...] = ()
+        self._syncing = False
+        self._cards = widgets.HBox(layout={"flex_flow": "row wrap", "grid_gap": "10px"})
+        self._bar = widgets.FloatProgress(min=0, max=1, layout={"width": "180px"})
+        self._told = widgets.HTML()
+        self._undo = widgets.Button(description="Undo", icon="undo", tooltip="Take back the last change")
+        self._again = widgets.Button(description="Ask again", icon="refresh", tooltip="Look and probe again")
+        self._matrix, self._topology = widgets.HTML(), widgets.HTML()
+        self._undo.on_click(lambda _button: model.undo())
+        self._again.on_click(lambda _button: model.refresh())
+        self.widget = widgets.VBox(
+            [
+                widgets.HTML(f'<div style="font-size:12px;color:{FAINT};line-height:1.4">{_ABOUT}</div>'),
+                self._cards,
+                widgets.HBox(
+                    [self._undo, self._again, self._bar, self._told], layout={"align_items": "center"}
+                ),
+                self._matrix,
+                self._topology,
+            ]
+        )
+        model.observe(self._on_state, ["state", "state_before", "matrix", "matrix_before"])
+        model.observe(self._on_work, ["busy", "doing", "fraction", "message", "error", "can_undo"])
+        self._on_state(None)
+        self._on_work(None)
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        """The widget, and for readers without a kernel what it shows now."""
+        pictures = matrix_picture(self.model.matrix), topology(self.model.state)
+        live: dict[str, str] = self.widget._repr_mimebundle_(**options)
+        return live | {
+            "text/html": "".join(picture.html for picture in pictures),
+            "text/plain": "\n\n".join(picture.text for picture in pictures),
+        }
+
+    def _on_state(self, _change: object) -> None:
+        model = self.model
+        if model.busy and model.doing:  # half of the news: drawn when the work is done
+            return
+        self._set_switches()
+        drawn = (model.state, model.state_before, model.matrix, model.matrix_before)
+        if self._drawn != drawn:
+            self._drawn = drawn
+            self._matrix.value = matrix_picture(model.matrix, model.matrix_before).html
+            self._topology.value = topology(model.state, model.state_before).html
+
+    def _on_work(self, _change: object) -> None:
+        model = self.model
+        self._bar.value = model.fraction
+        self._bar.layout.display = "flex" if model.busy else "none"
+        self._undo.disabled = model.busy or not model.can_undo
+        self._again.disabled = model.busy
+        for box in self._boxes.values():
+            box.disabled = model.busy
+        if model.error:
+            self._told.value = f'<div role="alert" style="color:{INK}"><b>✕</b> {mark(model.error)}</div>'
+        else:
+            told = f"{model.doing} …" if model.doing else model.message
+            self._told.value = f'<div role="status" style="color:{FAINT}">{mark(told)}</div>'
+        if not model.busy:
+            self._on_state(None)
+
+    def _set_switches(self) -> None:
+        """Make the switches show what the engine says."""
+        wanted = [change for network in self.model.networks for change in self._switches_of(network)]
+        if wanted != list(self._boxes):
+            self._boxes = {change: self._checkbox(change) for change in wanted}
+            self._cards.children = [self._card(network) for network in self.model.networks]
+        self._syncing = True
+        try:
+            for change, box in self._boxes.items():
+                box.value = self.model.value(change.what, change.network, change.container)
+        finally:
+            self._syncing = False
+
+    def _switches_of(self, network: Network) -> list[Change]:
+        own = [Change(what, network.name, True) for what in switches(network)]
+        return own + [Change(MEMBER, network.name, True, c.name) for c in self.model.containers]
+
+    def _checkbox(self, change: Change) -> widgets.Checkbox:
+        member = change.what == MEMBER
+        box = widgets.Checkbox(
+            description=change.container if member else change.what,
+            tooltip=f"{change.container} is on {change.network}" if member else _HINTS[change.what],
+            indent=False,
+            layout={"width": "auto", "margin": "0 4px"},
+        )
+        box.observe(self._on_tick(change), "value")
+        return box
+
+    def _on_tick(self, change: Change) -> Callable[[dict[str, Any]], None]:
+        def ticked(news: dict[str, Any]) -> None:
+            if not self._syncing:
+                self.model.change(change if news["new"] else change.inverse)
+
+        return ticked
+
+    def _card(self, network: Network) -> widgets.VBox:
+        subnets = " ".join(pool.subnet for pool in network.subnets)
+        head = widgets.HTML(
+            f'<div style="line-height:1.35"><b>{mark(network.name)}</b> '
+            f'<span style="font:11px {CODE_FONT};color:{FAINT}">{mark(subnets)}</span></div>'
+        )
+        boxes = {change: box for change, box in self._boxes.items() if change.network == network.name}
+        own = [box for change, box in boxes.items() if change.what != MEMBER]
+        members = [box for change, box in boxes.items() if change.what == MEMBER]
+        return widgets.VBox(
+            [
+                head,
+                widgets.HBox(own, layout={"border_bottom": "1px solid var(--jp-border-color2, #ddd)"}),
+                *members,
+            ],
+            layout={
+                "border": "1px solid var(--jp-border-color1, #bbb)",
+                "padding": "6px 10px",
+                "min_width": "190px",
+            },
+        )

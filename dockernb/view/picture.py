@@ -1,0 +1,69 @@
+"""A picture for a notebook: HTML that follows JupyterLab's theme, and the same in plain text."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from html import escape
+
+from dockernb.probe import Outcome
+
+# Each outcome has a sign and a word, so that nothing is told by colour alone. The colours are those of
+# Okabe and Ito (https://jfly.uni-koeln.de/color/), which colour-blind people tell apart.
+SIGNS = {
+    Outcome.REACHABLE: "✓",
+    Outcome.PAUSED: "‖",
+    Outcome.NO_ANSWER: "~",
+    Outcome.REFUSED: "✕",
+    Outcome.REJECTED: "⊘",
+    Outcome.TIMED_OUT: "…",
+    Outcome.NO_ROUTE: "↛",
+    Outcome.NOT_RESOLVED: "?",
+    Outcome.NOT_RUNNING: "■",
+    Outcome.FAILED: "!",
+}
+COLOURS = {
+    Outcome.REACHABLE: "0,158,115",
+    Outcome.PAUSED: "86,180,233",
+    Outcome.NO_ANSWER: "240,228,66",
+    Outcome.REFUSED: "213,94,0",
+    Outcome.REJECTED: "213,94,0",
+    Outcome.TIMED_OUT: "230,159,0",
+    Outcome.NO_ROUTE: "204,121,167",
+    Outcome.NOT_RESOLVED: "0,114,178",
+    Outcome.NOT_RUNNING: "128,128,128",
+    Outcome.FAILED: "128,128,128",
+}
+NETWORK_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7b61c4", "#8c564b")
+
+INK = "var(--jp-ui-font-color1, #222)"
+FAINT = "var(--jp-ui-font-color2, #666)"
+PAPER = "var(--jp-layout-color0, #fff)"
+SHADE = "var(--jp-layout-color2, #eee)"
+LINE = "var(--jp-border-color1, #bbb)"
+FONT = "var(--jp-ui-font-family, system-ui, sans-serif)"
+CODE_FONT = "var(--jp-code-font-family, ui-monospace, monospace)"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a cell shows: ``html`` where that can be drawn, ``text`` elsewhere."""
+
+    html: str
+    text: str
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
+        return {"text/html": self.html, "text/plain": self.text}
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def mark(text: str) -> str:
+    """Escape text for HTML and SVG."""
+    return escape(text, quote=True)
+
+
+def identity(prefix: str, content: str) -> str:
+    """An id that is the same for the same content, so that a committed output does not change by itself."""
+    return f"{prefix}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
