@@ -108,7 +108,7 @@ def test_make_alone_says_what_there_is() -> None:
 
 
 class Machine:
-    """A machine as .ci/setup sees it: the set-up files, and a PATH with only what a test puts there."""
+    """A machine as .ci's scripts see it: the set-up files, and a PATH with only what a test puts there."""
 
     def __init__(self, folder: Path) -> None:
         self.checkout = folder / "checkout"
@@ -139,8 +139,9 @@ class Machine:
             (self.programs / name).symlink_to(found)
 
     def has(self, name: str, script: str) -> None:
-        """Put a program there, as a shell script."""
-        program = self.programs / name
+        """Put a program there, as a shell script; with a path as its name, into the checkout."""
+        program = self.checkout / name if "/" in name else self.programs / name
+        program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(f"#!{self.programs / 'sh'}\n{script}\n")
         program.chmod(0o755)
 
@@ -149,8 +150,11 @@ class Machine:
         (self.checkout / "binder/apt.txt").write_text("\n".join(lines) + "\n")
 
     def set_up(self, what: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.run(".ci/setup", what, **environment)
+
+    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["sh", ".ci/setup", what],
+            ["sh", *words],
             cwd=self.checkout,
             env={"PATH": str(self.programs), **environment},
             stdin=subprocess.DEVNULL,
@@ -243,3 +247,43 @@ def test_an_old_python_is_named(machine: Machine) -> None:
     outcome = machine.set_up("tools")
     assert outcome.returncode == 1
     assert "Python 3.11 or newer is needed and this machine has Python 3.9.2" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("user", "environment", "flags"),
+    [
+        (0, {}, {"--allow-root", "--no-browser"}),
+        (1000, {}, {"--no-browser"}),
+        (1000, {"DISPLAY": ":0"}, set[str]()),
+        (1000, {"WAYLAND_DISPLAY": "wayland-0"}, set[str]()),
+    ],
+)
+def test_make_lab_opens_the_first_lesson_and_leaves_no_lab_host(
+    machine: Machine, user: int, environment: dict[str, str], flags: set[str]
+) -> None:
+    machine.has("id", f"echo {user}")
+    machine.has(".venv/bin/jupyter", 'echo "jupyter $*" >>calls; exit 3')
+    machine.has(".venv/bin/dockernb", 'echo "dockernb $*" >>calls')
+    outcome = machine.run(".ci/lab", **environment)
+    assert outcome.returncode == 3
+    jupyter, stop = (machine.checkout / "calls").read_text().splitlines()
+    assert set(jupyter.split()) & {"--allow-root", "--no-browser"} == flags
+    assert "--ip=127.0.0.1" in jupyter
+    assert "/lab/tree/notebooks/00-start-here.ipynb" in jupyter
+    assert stop == "dockernb stop"
+
+
+def test_set_up_twice_does_nothing_the_second_time(machine: Machine) -> None:
+    machine.lists("fakeroot # fakeroot")
+    machine.has("fakeroot", "")
+    machine.has(".venv/bin/python", 'echo "python $*" >>calls')
+    machine.has(".venv/bin/dockernb", 'echo "dockernb $*" >>calls')
+    pip, build = "pip install", "dockernb build"
+    assert [machine.set_up("lab").returncode for _ in range(2)] == [0, 0]
+    calls = (machine.checkout / "calls").read_text()
+    assert (calls.count(pip), calls.count(build)) == (1, 2)
+
+    project = machine.checkout / "pyproject.toml"
+    project.write_text(project.read_text() + "# another dependency\n")
+    machine.set_up("lab")
+    assert (machine.checkout / "calls").read_text().count(pip) == 2
