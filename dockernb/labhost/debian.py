@@ -146,7 +146,7 @@ def fetch(
 def _configure_apt(workdir: Path, withheld: Sequence[str]) -> Path:
     """Write an apt configuration that neither reads nor touches the learner's own apt, save for its proxy."""
     debian = architecture().debian
-    for directory in ("lists/partial", "archives/partial", "etc"):
+    for directory in ("lists/partial", "archives/partial", "etc/apt.conf.d", "etc/preferences.d"):
         (workdir / directory).mkdir(parents=True, exist_ok=True)
     (workdir / "status").write_text(
         "".join(
@@ -204,7 +204,7 @@ def _apt(config: Path, arguments: Sequence[str], *, progress: Callable[[float], 
             for line in process.stdout:
                 if match := re.match(r"dlstatus:[^:]*:([\d.]+):", line):
                     progress(float(match[1]) / 100)
-                elif line.startswith(("E:", "W:")):
+                elif line.startswith("E:"):
                     complaints.append(line[2:].strip())
         except BaseException:
             process.terminate()
@@ -274,7 +274,10 @@ def _unpack_one(package: Package, tree: Path, left_out: LeftOut) -> None:
 def _members(package: Package) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
     """The files of a package, with names relative to the root; dpkg-deb uncompresses meanwhile."""
     with subprocess.Popen(
-        ["dpkg-deb", "--fsys-tarfile", str(package.file)], env=without_fakeroot(), stdout=subprocess.PIPE
+        ["dpkg-deb", "--fsys-tarfile", str(package.file)],
+        env=without_fakeroot(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as process:
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:

@@ -38,6 +38,7 @@ Kind = Literal["vm", "container"]
 Report = Callable[[str, float], None]  # what is being done, and the fraction done (0 to 1)
 
 RECIPE = Path(__file__).parent / "recipe"
+RESULTS = ("vmlinuz", "initrd.img", "disk.raw", "labhost.tar", "packages.json")
 SPACE_NEEDED = 2_500_000_000  # bytes in the work directory while building
 DISK_SIZE = 8 << 30  # bytes of the virtual machine's disk; the file is sparse
 LIMIT = 600.0  # seconds for any one program but apt
@@ -47,6 +48,7 @@ _POSTGRES, _NGINX = 999, 101  # as in the official images, so that volumes fit b
 _USERS = (
     ("postgres", _POSTGRES, "/var/lib/postgresql", "/bin/bash"),
     ("nginx", _NGINX, "/nonexistent", "/usr/sbin/nologin"),
+    ("tcpdump", 102, "/nonexistent", "/usr/sbin/nologin"),
 )
 
 # What Debian's "alternatives" would choose, and other links that maintainer scripts make.
@@ -124,17 +126,21 @@ def build(workdir: Path, kind: Kind, report: Report, *, keep_tree: bool = False)
         BuildError: in one sentence: a program is missing, the mirror does not answer, the disk is full, the
             build was interrupted.
     """
+    scratch = [workdir / "apt"] if keep_tree else [workdir / "apt", workdir / "tree"]
     try:
-        _build(workdir, kind, _with_estimate(report), keep_tree)
+        _build(workdir, kind, _with_estimate(report))
     except KeyboardInterrupt:
         raise BuildError("The build was interrupted and nothing of it is used: start it again.") from None
     except OSError as problem:
         if problem.errno == errno.ENOSPC:
             raise _disk_full(workdir) from problem
         raise BuildError(f"The lab host could not be built: {problem}.") from problem
+    finally:
+        for directory in scratch:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
-def _build(workdir: Path, kind: Kind, report: Report, keep_tree: bool) -> None:
+def _build(workdir: Path, kind: Kind, report: Report) -> None:
     if os.geteuid() != 0:
         raise BuildError("The root file system is built as root or under fakeroot: use `dockernb build`.")
     free = shutil.disk_usage(workdir).free
@@ -146,8 +152,9 @@ def _build(workdir: Path, kind: Kind, report: Report, keep_tree: bool) -> None:
     os.umask(0o022)
     here = debian.architecture()
     tree, downloads = workdir / "tree", workdir / "apt"
-    for left in (tree, downloads):
-        shutil.rmtree(left, ignore_errors=True)
+    shutil.rmtree(tree, ignore_errors=True)
+    for result in RESULTS:
+        (workdir / result).unlink(missing_ok=True)
 
     names = debian.read_words((RECIPE / "packages.txt").read_text()) + ([here.kernel] if kind == "vm" else [])
     withheld = debian.read_words((RECIPE / "withheld.txt").read_text())
@@ -156,7 +163,7 @@ def _build(workdir: Path, kind: Kind, report: Report, keep_tree: bool) -> None:
     fetching = _part(report, f"Downloading packages from {debian.mirror()}", 0.0, 0.45)
     packages = debian.fetch(downloads, names, withheld, progress=fetching)
     debian.unpack(packages, tree, left_out, progress=_part(report, "Unpacking packages", 0.45, 0.65))
-    shutil.rmtree(downloads)
+    shutil.rmtree(downloads)  # before the rest needs the space
     report("Completing the file system", 0.65)
     finish(tree)
     _install_host_files(tree)
@@ -175,8 +182,6 @@ def _build(workdir: Path, kind: Kind, report: Report, keep_tree: bool) -> None:
     else:
         with tarfile.open(workdir / "labhost.tar", "w", format=tarfile.PAX_FORMAT) as archive:
             images.add_tree(archive, tree)
-    if not keep_tree:
-        shutil.rmtree(tree)
     versions = {package.name: package.version for package in packages}
     about = {"recipe": recipe_digest(), "suite": debian.SUITE, "mirror": debian.mirror()}
     (workdir / "packages.json").write_text(json.dumps(about | {"packages": versions}, indent=1) + "\n")
@@ -378,7 +383,8 @@ def main(arguments: Sequence[str]) -> int:
     def interrupted(number: int, frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
     kind, workdir, *options = arguments
     if kind not in ("vm", "container"):
         raise SystemExit(__doc__)

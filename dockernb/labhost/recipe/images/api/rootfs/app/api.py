@@ -10,17 +10,19 @@ It starts without the database, keeps running when the database goes away, and f
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import psycopg
 
 PORT = 3000
 LONGEST_BODY = 64 * 1024
-# No request may hang when the network to the database drops packets: bounds for the connection, for data that nobody
-# acknowledges, and for a statement (libpq's connection parameters).
-BOUNDS = {"connect_timeout": 2, "tcp_user_timeout": 3000, "options": "-c statement_timeout=3000"}
+# No request may hang, neither when packets are dropped on the way nor when the database itself hangs.
+CONNECT_LIMIT = 2  # seconds
+STATEMENT_LIMIT = 3  # seconds
 TABLE = """
 CREATE TABLE IF NOT EXISTS notes (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -35,6 +37,7 @@ class Database:
 
     def __init__(self, url):
         self._url = url
+        self.place = urlsplit(url).netloc.rpartition("@")[2]
         self._connection = None
         self._lock = threading.Lock()
 
@@ -51,15 +54,24 @@ class Database:
                 return self._once(statement, values)
 
     def _once(self, statement, values):
-        if self._connection is None:
-            connection = psycopg.connect(self._url, autocommit=True, **BOUNDS)
-            try:
-                connection.execute(TABLE)
-            except psycopg.Error:
-                connection.close()
-                raise
-            self._connection = connection
-        return self._connection.execute(statement, values).fetchall()
+        fresh = self._connection is None
+        if fresh:
+            self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=CONNECT_LIMIT)
+        watchdog = threading.Timer(STATEMENT_LIMIT, hang_up, [self._connection])
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            if fresh:
+                self._connection.execute(TABLE)
+            return self._connection.execute(statement, values).fetchall()
+        finally:
+            watchdog.cancel()
+
+
+def hang_up(connection):
+    """Cut the line of a connection, so that whoever waits for an answer gets an error instead."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 class Api(BaseHTTPRequestHandler):
@@ -104,10 +116,10 @@ class Api(BaseHTTPRequestHandler):
         try:
             work()
         except psycopg.Error as problem:
-            self._answer(503, {"status": "unavailable", "error": f"database: {one_line(problem)}"})
+            self._answer(503, {"status": "unavailable", "error": f"{self.database.place}: {one_line(problem)}"})
 
     def _answer(self, status, content):
-        body = (json.dumps(content) + "\n").encode()
+        body = (json.dumps(content, ensure_ascii=False) + "\n").encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -34,4 +34,4 @@ server {
 }
 END
 done > /etc/nginx/conf.d/upstreams.conf
-printf 'upstream web {\n%s}\n' "$members" >> /etc/nginx/conf.d/upstreams.conf
+printf 'upstream web {\n    zone web 64k;\n%s}\n' "$members" >> /etc/nginx/conf.d/upstreams.conf
