@@ -44,9 +44,9 @@ def reach(
         ports: without it the ports that the target's image or command line exposes; for "host" those that the
             lesson publishes. A target without such a port is asked for an ICMP echo instead.
         protocols: of "tcp", "udp", "icmp" (echo) and "dns" (the name only, no connection).
-        by: of "name", "alias", "address" and "published" (the host's address and the published port).
-            Without it a container asks by name and by address, the host by address, and the outside by published
-            port, or by address where nothing is published.
+        by: of "name", "alias", "address" and "published" (the host's address, the published port).
+            Without it a container asks by name and by address, the host by address, and the outside by
+            published port, or by address where nothing is published.
         networks: only members of these networks, and only their addresses there.
         timeout: seconds without an answer that count as dropped.
         snapshot: the state to plan from, when one has just been taken.

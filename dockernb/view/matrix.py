@@ -39,9 +39,10 @@ def matrix_picture(matrix: Matrix, before: Matrix | None = None) -> Picture:
     )
     about = f"text-align:left;color:{FAINT};padding:2px 0 6px;caption-side:top"
     corner = f"text-align:right;color:{FAINT};padding:2px 6px;white-space:nowrap"
+    frame = f"overflow-x:auto;line-height:1.35;font-family:{FONT};color:{INK}"
+    table = f"border-collapse:separate;border-spacing:3px;font-size:12px;background:{PAPER};margin:0"
     html = (
-        f'<div style="overflow-x:auto;line-height:1.35;font-family:{FONT};color:{INK}"><table style="border-collapse:separate;'
-        f'border-spacing:3px;font-size:12px;background:{PAPER};margin:0">'
+        f'<div style="{frame}"><table style="{table}">'
         f'<caption style="{about}">{mark(_caption(matrix, before, changed))}</caption>'
         f'<thead><tr><td style="{corner}">from ↓ to →</td>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table>{_legend(matrix)}</div>"

@@ -109,10 +109,9 @@ class IsolationPanel:
         model = self.model
         self._bar.value = model.fraction
         self._bar.layout.display = "flex" if model.busy else "none"
-        self._undo.disabled = model.busy or not model.can_undo
-        self._again.disabled = model.busy
-        for box in self._boxes.values():
-            box.disabled = model.busy
+        # The switches stay enabled meanwhile: disabled, the one in use would lose the keyboard's focus.
+        # What is ticked while the kernel is busy is done next.
+        self._undo.disabled = not model.can_undo
         if model.error:
             self._told.value = f'<div role="alert" style="color:{INK}"><b>✕</b> {mark(model.error)}</div>'
         else:
