@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from dockernb.errors import BuildError, HostError
 from dockernb.labhost import control, store
 from dockernb.labhost.channel import completed
-from dockernb.labhost.keeper import plan_line
 from dockernb.labhost.machine import Plan
 
 if TYPE_CHECKING:
@@ -287,7 +286,7 @@ def _launch(plan: Plan, report: Report) -> dict[str, Any]:
     (plan.directory / "ended.json").unlink(missing_ok=True)
     with (plan.directory / "keeper.log").open("wb") as log:
         keeper = subprocess.Popen(
-            [sys.executable, "-m", "dockernb.labhost.keeper", plan_line(plan)],
+            [sys.executable, "-m", "dockernb.labhost.keeper", plan.to_line()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

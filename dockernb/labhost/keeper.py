@@ -9,7 +9,6 @@ machine ends by itself; QEMU has asked the kernel to end with the keeper. So no 
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import signal
@@ -171,20 +170,13 @@ async def _main(plan: Plan) -> None:
 def main() -> int:
     """Keep the lab host of the plan on the command line."""
     os.umask(0o077)
-    values = json.loads(sys.argv[1])
-    plan = Plan(**{**values, "directory": Path(values["directory"])})
-    (plan.directory / "plan.json").write_text(json.dumps(values) + "\n")
+    plan = Plan.from_line(sys.argv[1])
     try:
         asyncio.run(_main(plan))
     except DockernbError as problem:
         tell({"error": str(problem)})
         return 1
     return 0
-
-
-def plan_line(plan: Plan) -> str:
-    """The plan as the keeper's argument."""
-    return json.dumps({**dataclasses.asdict(plan), "directory": str(plan.directory)})
 
 
 if __name__ == "__main__":

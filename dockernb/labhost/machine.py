@@ -1,5 +1,7 @@
 """What a provider has to offer: one lab host as the keeper drives it."""
 
+import dataclasses
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,6 +38,16 @@ class Plan:
     index: int = 0
     hub: str | None = None
     engine: str | None = None
+
+    def to_line(self) -> str:
+        """The plan as an argument of the keeper's command line; it holds no secret."""
+        return json.dumps({**dataclasses.asdict(self), "directory": str(self.directory)})
+
+    @classmethod
+    def from_line(cls, line: str) -> "Plan":
+        """The plan that to_line made the line of."""
+        values = json.loads(line)
+        return cls(**{**values, "directory": Path(values["directory"])})
 
     @property
     def segment(self) -> dict[str, str] | None:

@@ -26,14 +26,14 @@ class Choice:
     why: str
     engine: str | None = None
 
-    def prepare(self, report: Report) -> None:
-        """Build what a start needs, when it is missing."""
+    def prepare(self, report: Report, *, force: bool = False) -> None:
+        """Build what a start needs, when it is missing or when forced."""
         if self.name == "vm":
-            if template.find() is None:
-                template.build(report)
+            if force or template.find() is None:
+                template.build(report, force=force)
         else:
             assert self.engine is not None
-            container.prepare(self.engine, report)
+            container.prepare(self.engine, report, force=force)
 
 
 def choose(wanted: str | None = None) -> Choice:

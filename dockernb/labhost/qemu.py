@@ -127,6 +127,11 @@ class Boot:
             "-netdev", f"user,id=learner,restrict=on{forward}",
             "-device", "virtio-net-pci,netdev=learner,mac=52:54:00:00:00:01,romfile=",
             "-netdev", "hubport,id=segment,hubid=1",
+            # A hub whose only port is the card's would hold the card's first packet back for ever, and with it
+            # all later ones; a socket that nobody reads takes it.
+            "-netdev", f"dgram,id=sink,local.type=unix,local.path={directory / 'sink.sock'},"
+            f"remote.type=unix,remote.path={directory / 'nobody.sock'}",
+            "-netdev", "hubport,id=sinkport,hubid=1,netdev=sink",
             "-device", "virtio-net-pci,netdev=segment,mac=52:54:00:00:01:01,romfile=",
             "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=agent,path={directory / 'agent.sock'},server=on,wait=off",
@@ -171,7 +176,7 @@ class Qemu:
             HostError: QEMU ended at once; the sentence carries its last words.
         """
         version()  # a missing QEMU is one sentence
-        for name in ("agent.sock", "qmp.sock"):
+        for name in ("agent.sock", "qmp.sock", "sink.sock"):
             (directory / name).unlink(missing_ok=True)
         log = directory / "qemu.log"
         with log.open("wb") as out:

@@ -95,6 +95,22 @@ def _read(place: Path) -> Template | None:
     return None
 
 
+def missing() -> list[str]:
+    """What a build of the template lacks here, one sentence each."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"  # Debian keeps mke2fs where a user does not look
+    needed = {"apt-get": "apt", "dpkg-deb": "dpkg", "mke2fs": "e2fsprogs"}
+    if os.geteuid() != 0:
+        needed |= {"fakeroot": "fakeroot"}
+    lacks = [
+        f"{program} is needed to build the lab host: `sudo apt-get install {package}` on Debian or Ubuntu."
+        for program, package in needed.items()
+        if not shutil.which(program, path=path)
+    ]
+    if not rootfs.debian.KEYRING.exists():
+        lacks.append(f"{rootfs.debian.KEYRING} is missing: `sudo apt-get install debian-archive-keyring`.")
+    return lacks
+
+
 def build(report: Report, *, force: bool = False) -> Template:
     """Build the template, unless it is there.
 
@@ -273,11 +289,8 @@ def build_rootfs(work: Path, kind: str, report: Report) -> None:
     """
     command = [sys.executable, "-m", "dockernb.labhost.rootfs", kind, str(work)]
     if os.geteuid() != 0:
-        if not shutil.which("fakeroot") or not shutil.which("fakechroot"):
-            raise BuildError(
-                "Building as an ordinary user needs fakeroot and fakechroot: "
-                "run `sudo apt-get install fakeroot fakechroot`."
-            )
+        if not shutil.which("fakeroot"):
+            raise BuildError("Building as an ordinary user needs fakeroot: run `sudo apt-get install fakeroot`.")
         command = ["fakeroot", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None

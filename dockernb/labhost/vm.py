@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import shutil
 import socket
+import sys
 from typing import Any
 
 from dockernb.errors import HostError
@@ -18,14 +19,12 @@ WELCOME_LIMIT = 30.0  # seconds
 def missing() -> list[str]:
     """What this provider lacks here, one sentence each; empty when it can work."""
     lacks = []
+    if sys.platform != "linux":
+        return ["It needs Linux; elsewhere use Docker Desktop and the container provider."]
     if not shutil.which(qemu.PROGRAM):
         lacks.append(f"{qemu.PROGRAM} is not installed: `sudo apt-get install qemu-system-x86`.")
-    if template.find() is None:
-        lacks += [
-            f"{program} is needed to build the template: `sudo apt-get install {package}`."
-            for program, package in (("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"))
-            if not shutil.which(program, path=f"{shutil.os.environ.get('PATH', '')}:/sbin:/usr/sbin")  # type: ignore[attr-defined]
-        ]
+    elif template.find() is None:
+        lacks += template.missing()
     return lacks
 
 

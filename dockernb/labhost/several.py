@@ -1,0 +1,83 @@
+"""Several lab hosts side by side, joined by a segment of their own that touches no network of the learner's."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dockernb.errors import HostError
+from dockernb.labhost import host as hosts
+from dockernb.labhost.host import LabHost, Report
+from dockernb.labhost.machine import SEGMENT
+
+MOST = 8
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Lab hosts on one segment (198.51.100.0/24); the first is the hub.
+
+    Example:
+        nodes = dn.hosts(3)
+        nodes[0].run(["ping", "-c1", nodes.address(1)])
+    """
+
+    members: tuple[LabHost, ...]
+
+    def __iter__(self) -> Iterator[LabHost]:
+        return iter(self.members)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, number: int) -> LabHost:
+        return self.members[number]
+
+    def address(self, number: int) -> str:
+        """The address of a member on the segment."""
+        return f"{SEGMENT}.{range(len(self.members))[number] + 1}"
+
+    def reset(self) -> None:
+        """All of them pristine again, and joined again: the hub first, since the others plug into it."""
+        for member in self.members:
+            member.reset()
+
+    def stop(self) -> None:
+        """End all of them."""
+        for member in reversed(self.members):
+            member.stop()
+
+
+def start_several(
+    count: int, *, provider: str | None = None, owner: int | None = None, report: Report = lambda text, part: None
+) -> Hosts:
+    """Start lab hosts node1, node2, … from one template, or join those that run.
+
+    Args:
+        count: How many, 2 to 8. Each takes about 0.3 GB of memory of its own.
+        provider: "vm", "container" or "auto"; the same for all.
+        owner: Process id with which they end; default: the parent of this process.
+        report: Told what is being done and the fraction that is done.
+
+    Raises:
+        HostError: The count is out of range, or one did not start; those that did are stopped.
+    """
+    if not 2 <= count <= MOST:
+        raise HostError(f"{count} lab hosts cannot be joined: ask for 2 to {MOST}.")
+    members: list[LabHost] = []
+    try:
+        for number in range(1, count + 1):
+            part = (number - 1) / count
+            members.append(
+                hosts.start(
+                    f"node{number}",
+                    provider=provider,
+                    owner=owner,
+                    report=lambda text, fraction, part=part: report(text, part + fraction / count),
+                    hub="node1" if number > 1 else None,
+                    index=number,
+                )
+            )
+    except BaseException:
+        for member in reversed(members):
+            member.stop()
+        raise
+    return Hosts(tuple(members))

@@ -1,0 +1,154 @@
+"""A lesson's session on a lab host."""
+
+import difflib
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+from docker.errors import APIError, NotFound
+
+from dockernb.errors import LabError
+from dockernb.labhost import LabHost, api
+from dockernb.labhost import host as hosts
+from dockernb.session.client import LAB, SESSION, LessonAPI, explain
+from dockernb.session.twin import Recorder, Script
+
+LESSONS = ("00-start-here", "06-three-tier-lab")
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What a clean-up removed: names by kind."""
+
+    containers: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        kinds = (("containers", self.containers), ("networks", self.networks), ("volumes", self.volumes))
+        lines = [f"{kind}: {', '.join(names)}" for kind, names in kinds if names]
+        return "Removed " + "; ".join(lines) + "." if lines else "There was nothing to remove."
+
+    __repr__ = __str__
+
+
+class Lab:
+    """A lesson's session: a lab host, a Docker client, and the memory of what the lesson made.
+
+    Attributes:
+        name: The lesson.
+        host: The lab host it runs on.
+        docker: An ordinary docker.DockerClient for that host.
+        labels: What everything that the lesson creates is labelled with.
+    """
+
+    def __init__(self, name: str, host: LabHost) -> None:
+        if name not in LESSONS:
+            near = difflib.get_close_matches(name, LESSONS, 1, 0.3)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(LESSONS)}."
+            raise LabError(f"There is no lesson {name!r}: {hint}")
+        self.name, self.host = name, host
+        # The same for every kernel that joins the lesson on this start of the host.
+        self.labels = {LAB: name, SESSION: f"{int(host.started * 1000):x}"}
+        self._recorder = Recorder()
+        self.docker: docker.DockerClient = api.client(
+            LessonAPI,
+            host.docker_host,
+            host.directory,
+            60.0,
+            labels=self.labels,
+            recorder=self._recorder,
+            gone=f"The lab host {host.name!r} does not answer any more: run the lesson's first cell again for a fresh one.",
+        )
+        self._recorder.take()
+        _print_errors_in_one_sentence(self)
+
+    def __repr__(self) -> str:
+        return f"<Lab {self.name!r} on {self.host!r}>"
+
+    def twin(self) -> Script:
+        """The `docker …` lines that do what the SDK calls did since the last look."""
+        return self._recorder.take()
+
+    def left_over(self) -> dict[str, int]:
+        """Other lessons that have containers on this host, and how many."""
+        counts: dict[str, int] = {}
+        for container in self.docker.api.containers(all=True, filters={"label": LAB}):
+            lesson = container["Labels"][LAB]
+            if lesson != self.name:
+                counts[lesson] = counts.get(lesson, 0) + 1
+        return counts
+
+    def clean(self) -> Removed:
+        """Remove exactly what this lesson made, and say what that was.
+
+        Raises:
+            LabError: Something cannot be removed; the sentence names it.
+        """
+        mine = {"label": [f"{key}={value}" for key, value in self.labels.items()]}
+        removed: dict[str, list[str]] = {"containers": [], "networks": [], "volumes": []}
+        try:
+            for container in self.docker.containers.list(all=True, filters=mine, ignore_removed=True):
+                container.remove(force=True, v=True)
+                removed["containers"].append(container.name)
+            for network in self.docker.networks.list(filters=mine, greedy=True):
+                for name in [entry["Name"] for entry in (network.attrs["Containers"] or {}).values()]:
+                    network.disconnect(name, force=True)
+                network.remove()
+                removed["networks"].append(network.name)
+            for volume in self.docker.volumes.list(filters=mine):
+                volume.remove(force=True)
+                removed["volumes"].append(volume.name)
+        except NotFound:
+            return self.clean()  # somebody else removed it meanwhile
+        except APIError as problem:
+            raise LabError(f"The clean-up stopped: {explain(problem, self.docker)}") from problem
+        finally:
+            self._recorder.take()
+        return Removed(**{kind: tuple(sorted(names)) for kind, names in removed.items()})
+
+    def reset(self) -> None:
+        """A pristine Docker host again, in a second or two; everything that was in it is gone."""
+        self.host.reset()
+        self._recorder.take()
+
+
+def open_lab(name: str, *, provider: str | None = None, report: hosts.Report) -> Lab:
+    """Open a lesson's session, on the running lab host or on a new one.
+
+    Args:
+        name: The lesson, which is the name of its notebook.
+        provider: "vm", "container" or "auto", for a host that has to be started.
+        report: Told what is being done and the fraction that is done.
+
+    Raises:
+        LabError: There is no such lesson.
+        HostError: There is no lab host to be had.
+    """
+    wanted = os.environ.get("DOCKERNB_HOST", hosts.DEFAULT_NAME)
+    host = hosts.start(wanted, provider=provider, report=report)
+    return Lab(name, host)
+
+
+def _print_errors_in_one_sentence(lab: Lab) -> None:
+    """In a notebook a learner's mistake is one sentence, without a traceback of ours or of the SDK."""
+    try:
+        from IPython import get_ipython  # noqa: PLC0415  (only a notebook has it)
+    except ImportError:
+        return
+    shell = get_ipython()  # type: ignore[no-untyped-call]
+    if shell is None:
+        return
+
+    def show(shell: Any, kind: type, problem: BaseException, trace: Any, tb_offset: int | None = None) -> list[str]:
+        sentence = explain(problem, lab.docker) if isinstance(problem, APIError) else str(problem)
+        print(sentence)
+        return [f"{kind.__name__}: {sentence}"]
+
+    from dockernb.errors import DockernbError  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        shell.set_custom_exc((DockernbError, APIError), show)
