@@ -17,7 +17,7 @@ import requests
 import requests.adapters
 from docker.types import IPAMConfig, IPAMPool, Mount, ServiceMode
 
-from dockernb.lab import twin
+from dockernb.session import twin
 
 
 class FakeEngine(requests.adapters.BaseAdapter):

@@ -1,0 +1,53 @@
+"""The front door: what a lesson's first cells call, with progress shown and a badge displayed."""
+
+from typing import Any
+
+from IPython.display import display
+
+from dockernb import session, view
+from dockernb.labhost.several import Hosts, start_several
+from dockernb.session import Lab
+from dockernb.view.badge import badge
+from dockernb.view.progress import progress
+
+
+def lab(name: str, *, provider: str | None = None) -> Lab:
+    """Open a lesson: start or join the lab host, show what it is, and return the session.
+
+    Args:
+        name: The lesson, which is the name of its notebook, for example "06-three-tier-lab".
+        provider: "vm", "container" or "auto" (the default), for a host that has to be started.
+
+    Raises:
+        LabError: There is no such lesson.
+        HostError: There is no lab host to be had; the sentence says what is missing.
+    """
+    with progress("Starting the lab host", 1.5) as bar:
+        opened = session.open_lab(name, provider=provider, report=bar.report)
+        conditions = opened.host.conditions
+    display(badge(opened.host, conditions, opened.left_over()))
+    return opened
+
+
+def hosts(count: int, *, provider: str | None = None) -> Hosts:
+    """Start several lab hosts joined by a segment of their own.
+
+    Args:
+        count: How many, 2 to 8.
+        provider: "vm", "container" or "auto" (the default).
+
+    Raises:
+        HostError: The count is out of range, or one did not start.
+    """
+    with progress(f"Starting {count} lab hosts", 1.5 * count) as bar:
+        return start_several(count, provider=provider, report=bar.report)
+
+
+def panel(lab: Lab, **options: Any) -> Any:
+    """The isolation panel of a lesson, as a widget.
+
+    Args:
+        lab: The session.
+        options: What is probed: sources, targets, ports, ... of `dn.reach`.
+    """
+    return view.IsolationPanel(lab, **options).widget

@@ -1,0 +1,187 @@
+"""Change who is on which network, and what a network allows, without leaving anything half made."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+
+from dockernb.errors import LabError
+from dockernb.model import Endpoint
+
+Report = Callable[[str, float], None]
+
+_ICC = "com.docker.network.bridge.enable_icc"
+_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+_KEPT = ("Driver", "Internal", "EnableIPv6", "Attachable", "Options", "IPAM", "Labels")
+
+
+def connect(
+    client: docker.DockerClient, network: str, container: str, endpoint: Endpoint | None = None
+) -> None:
+    """Connect a container to a network.
+
+    Args:
+        client: the lesson's client.
+        network: name of the network.
+        container: name of the container.
+        endpoint: an endpoint that the container had there before: its addresses, aliases, links and options
+            are given to the new one.
+
+    Raises:
+        LabError: the engine refused.
+    """
+    with _sentences(f"connect {container} to {network}"):
+        _attach(client.api, network, container, endpoint or Endpoint(network, ""))
+
+
+def disconnect(client: docker.DockerClient, network: str, container: str) -> None:
+    """Disconnect a container from a network.
+
+    Raises:
+        LabError: the engine refused.
+    """
+    with _sentences(f"disconnect {container} from {network}"):
+        client.api.disconnect_container_from_network(container, network)
+
+
+def recreate(
+    client: docker.DockerClient,
+    network: str,
+    *,
+    internal: bool | None = None,
+    icc: bool | None = None,
+    masquerade: bool | None = None,
+    report: Report = lambda text, fraction: None,
+) -> None:
+    """Change what Docker cannot change in place: make the network anew, with its endpoints.
+
+    Name, subnets, options, labels, addresses and aliases stay; the network's id, and with it the name of a
+    bridge that Docker named, are new, and connections that were open break. When a step fails the old
+    network is put back.
+
+    Args:
+        client: the lesson's client.
+        network: name of the network.
+        internal: whether it has no way out.
+        icc: whether its containers may talk to each other.
+        masquerade: whether what leaves the host carries the host's address.
+        report: told what is being done and how far it is (0 to 1).
+
+    Raises:
+        LabError: the engine refused, or the network is one of Docker's own.
+    """
+    api = client.api
+    with _sentences(f"make {network} anew"):
+        old = api.inspect_network(network)
+        if old["Name"] in {"bridge", "host", "none"} or old["Scope"] != "local":
+            raise LabError(f"{network} cannot be made anew: it is Docker's own, or belongs to a swarm.")
+        endpoints = _endpoints(api, old)
+    new = {key: old[key] for key in _KEPT}
+    new["Options"] = dict(old["Options"] or {})
+    if internal is not None:
+        new["Internal"] = internal
+    for option, value in ((_ICC, icc), (_MASQUERADE, masquerade)):
+        if value is not None:
+            new["Options"][option] = str(value).lower()
+    try:
+        with _sentences(f"make {network} anew"):
+            _put(api, network, new, endpoints, report)
+    except BaseException as failure:
+        report("Putting the old network back", 0.0)
+        try:
+            _put(api, network, old, endpoints, report)
+        except DockerException as second:
+            raise LabError(
+                f"{network} could not be made anew ({failure}) nor put back ({second}): reset the lab host."
+            ) from failure
+        raise
+
+
+def _put(
+    api: docker.APIClient,
+    name: str,
+    wanted: Mapping[str, Any],
+    endpoints: dict[str, Endpoint],
+    report: Report,
+) -> None:
+    """Bring the network to what is wanted from whatever is there: as it was, half made, or gone."""
+    steps = 2 * len(endpoints) + 2
+    done = 0
+
+    def step(text: str) -> None:
+        nonlocal done
+        report(text, done / steps)
+        done += 1
+
+    try:
+        found = api.inspect_network(name)
+    except NotFound:
+        found = None
+    if found is not None and any((found[key] or {}) != (wanted[key] or {}) for key in _KEPT):
+        for container in _endpoints(api, found):
+            step(f"Disconnecting {container}")
+            api.disconnect_container_from_network(container, found["Id"])
+        step(f"Removing {name}")
+        api.remove_network(found["Id"])
+        found = None
+    if found is None:
+        step(f"Creating {name}")
+        api.create_network(
+            name,
+            driver=wanted["Driver"],
+            options=wanted["Options"],
+            ipam=wanted["IPAM"],
+            internal=wanted["Internal"],
+            labels=wanted["Labels"],
+            enable_ipv6=wanted["EnableIPv6"],
+            attachable=wanted["Attachable"],
+        )
+        there = set()
+    else:
+        there = set(_endpoints(api, found))
+    for container, endpoint in endpoints.items():
+        if container not in there:
+            step(f"Connecting {container}")
+            _attach(api, name, container, endpoint)
+    report("Done", 1.0)
+
+
+def _endpoints(api: docker.APIClient, network: Mapping[str, Any]) -> dict[str, Endpoint]:
+    """The network's endpoints by container name, those of stopped containers among them."""
+    found = {}
+    for row in api.containers(all=True, filters={"network": network["Id"]}):
+        data = api.inspect_container(row["Id"])
+        settings = data["NetworkSettings"]["Networks"].get(network["Name"])
+        if settings is not None:
+            found[data["Name"].removeprefix("/")] = Endpoint.from_inspect(
+                network["Name"], settings, data["Id"]
+            )
+    return found
+
+
+def _attach(api: docker.APIClient, network: str, container: str, endpoint: Endpoint) -> None:
+    links = [(link.split(":", 1)[0], link.split(":", 1)[-1]) for link in endpoint.links]
+    api.connect_container_to_network(
+        container,
+        network,
+        ipv4_address=endpoint.address or endpoint.configured_address or None,
+        ipv6_address=endpoint.address6 or endpoint.configured_address6 or None,
+        aliases=list(endpoint.aliases) or None,
+        links=links or None,
+        driver_opt=dict(endpoint.options) or None,
+    )
+
+
+@contextlib.contextmanager
+def _sentences(what: str) -> Iterator[None]:
+    """Tell an engine's refusal in one sentence."""
+    try:
+        yield
+    except APIError as error:
+        raise LabError(f"Docker did not {what}: {error.explanation or error}.") from error
+    except DockerException as error:
+        raise LabError(f"Docker could not be asked to {what}: {error}.") from error
