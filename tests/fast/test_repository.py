@@ -21,19 +21,19 @@ TOP_LEVEL = {
     *(".gitignore", "LICENSE", "Makefile", "README.md", "environment.yml", "pyproject.toml"),
 }
 
-# Which part of dockernb may import which: view -> probe, measure, course -> lab -> labhost. A check (course)
-# is built on probes and measurements; errors and model are everyone's; front door and command line see all.
+# Which part of dockernb may import which: view -> probe, measure, course -> session -> labhost. A check (in
+# course) is built on probes and measurements; errors and model are everyone's; the front parts see all.
 MAY_IMPORT = {
     "errors": set[str](),
     "model": {"errors"},
     "labhost": {"errors", "model"},
-    "lab": {"errors", "model", "labhost"},
-    "probe": {"errors", "model", "labhost", "lab"},
-    "measure": {"errors", "model", "labhost", "lab"},
-    "course": {"errors", "model", "labhost", "lab", "probe", "measure"},
-    "view": {"errors", "model", "labhost", "lab", "probe", "measure", "course"},
+    "session": {"errors", "model", "labhost"},
+    "probe": {"errors", "model", "labhost", "session"},
+    "measure": {"errors", "model", "labhost", "session"},
+    "course": {"errors", "model", "labhost", "session", "probe", "measure"},
+    "view": {"errors", "model", "labhost", "session", "probe", "measure", "course"},
 }
-FRONT = {"__init__", "cli", "__main__"}
+FRONT = {"__init__", "__main__", "cli", "front"}
 # What runs on the lab host finds nothing but Python there, and psycopg in the toolbox.
 ON_THE_LAB_HOST = {"**/_inside.py": set[str](), "labhost/recipe/**/*.py": {"psycopg"}}
 
@@ -67,7 +67,7 @@ def imports(source: str, package: str) -> Iterator[str]:
                 parts = package.split(".")
                 above = ".".join(parts[: len(parts) - node.level + 1])
                 base = f"{above}.{base}".rstrip(".")
-            # `from dockernb import lab` names a part only in the list that follows.
+            # `from dockernb import session` names a part only in the list that follows.
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
@@ -124,7 +124,7 @@ def test_what_runs_on_the_lab_host_needs_only_python(where: str) -> None:
 
 def test_imports_are_found_wherever_they_hide() -> None:
     source = "import a.b\nfrom . import c\nfrom ..d import e\ndef f():\n    from g import h\n"
-    assert list(imports(source, "dockernb.lab")) == ["a.b", "dockernb.lab.c", "dockernb.d.e", "g.h"]
+    assert list(imports(source, "dockernb.session")) == ["a.b", "dockernb.session.c", "dockernb.d.e", "g.h"]
 
 
 def test_nothing_is_left_to_be_done_in_the_code() -> None:
