@@ -18,10 +18,10 @@ from dockernb.measure._parse import Reading, parse_iperf3
 from dockernb.model import Container
 
 if TYPE_CHECKING:
-    from dockernb.lab import Lab
+    from dockernb.session import Lab
 
-Progress = Callable[[int, int, str], None]
-"""Called before each run and once at the end with (runs done, runs in all, what runs now)."""
+Report = Callable[[str, float], None]
+"""Told what is being done, and the fraction of the whole that is done (0 to 1)."""
 
 _CONNECT_LIMIT_S = 3
 _GRACE_S = 7  # what start and stop of the two processes may take beyond the measured seconds
@@ -79,7 +79,7 @@ def iperf3(
     seconds: int = 1,
     omit: int = 1,
     label: str | None = None,
-    progress: Progress | None = None,
+    report: Report | None = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Measure the throughput between two running containers.
@@ -95,7 +95,7 @@ def iperf3(
         seconds: Measured length of a run, in whole seconds (iperf3 knows no others).
         omit: Seconds of warm-up before that, left out of the result.
         label: Name of the arrangement in the frame; default "client → server".
-        progress: Called with (runs done, runs in all, what runs now).
+        report: Told the run that is being made and the fraction done, for a progress bar.
         **options: More fields of `Iperf3`: ``to``, ``protocol``, ``reverse``, ``parallel``,
             ``bitrate_mbit_s``, ``port``.
 
@@ -108,7 +108,7 @@ def iperf3(
     """
     arrangement = Iperf3(server, client, **options)
     name = label or f"{client} → {server}"
-    return compare(lab, {name: arrangement}, runs=runs, seconds=seconds, omit=omit, progress=progress)
+    return compare(lab, {name: arrangement}, runs=runs, seconds=seconds, omit=omit, report=report)
 
 
 def compare(
@@ -119,7 +119,7 @@ def compare(
     seconds: int = 1,
     omit: int = 1,
     seed: int | None = None,
-    progress: Progress | None = None,
+    report: Report | None = None,
 ) -> pd.DataFrame:
     """Measure several arrangements, each ``runs`` times, in rounds of random order.
 
@@ -134,7 +134,7 @@ def compare(
         seconds: Measured length of a run, in whole seconds.
         omit: Seconds of warm-up before that, left out of the result.
         seed: Makes the order repeatable.
-        progress: Called with (runs done, runs in all, what runs now).
+        report: Told the run that is being made and the fraction done, for a progress bar.
 
     Returns:
         One row a run, in the order in which they ran: arrangement, run (1 to ``runs``), server, client,
@@ -157,8 +157,8 @@ def compare(
     version, complete = "", False
     try:
         for name, run in order:
-            if progress:
-                progress(len(rows), len(order), f"{name}, run {run} of {runs}")
+            if report:
+                report(f"{name}, run {run} of {runs}", len(rows) / len(order))
             before = time.monotonic()
             reading = plans[name].measure(lab)
             elapsed = time.monotonic() - before
@@ -174,16 +174,13 @@ def compare(
     except KeyboardInterrupt:
         if not rows:
             raise
-    if progress:
-        progress(len(rows), len(order), "done" if complete else "stopped")
-
     columns = ["arrangement", "run", *plans[order[0][0]].columns]
     columns += [f.name for f in dataclasses.fields(Reading) if f.name not in {"version", "error"}]
     frame = pd.DataFrame(rows, columns=[*columns, "elapsed_s", "error"])
     measured = [c for c in frame.columns if c.endswith(("_s", "_ms", "_percent"))]
     frame = frame.astype(dict.fromkeys(measured, float)).astype({"retransmits": "Int64", "error": "string"})
-    frame.attrs = {
-        **lab.host.conditions,
+    conditions: dict[Any, Any] = {**lab.host.conditions}
+    frame.attrs = conditions | {
         "iperf3": version,
         "seconds": seconds,
         "omit_s": omit,

@@ -261,10 +261,10 @@ def test_a_host_lost_at_once_is_an_error() -> None:
 
 
 def test_progress_is_told() -> None:
-    told: list[tuple[int, int, str]] = []
+    told: list[tuple[str, float]] = []
     lab: Any = FakeLab(two())
-    measure.iperf3(lab, "alice", "bob", runs=2, progress=lambda *step: told.append(step))
-    assert told == [(0, 2, "bob → alice, run 1 of 2"), (1, 2, "bob → alice, run 2 of 2"), (2, 2, "done")]
+    measure.iperf3(lab, "alice", "bob", runs=2, report=lambda *step: told.append(step))
+    assert told == [("bob → alice, run 1 of 2", 0.0), ("bob → alice, run 2 of 2", 0.5)]
 
 
 @pytest.mark.parametrize(
