@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dockernb.front import hosts, lab, panel
     from dockernb.measure import compare, iperf3
     from dockernb.probe import reach, snapshot
+    from dockernb.session import fetch
     from dockernb.view import look
     from dockernb.view.plots import throughput
 
@@ -26,6 +27,7 @@ _WHERE = {
     "DockernbError": "errors",
     "check": "course",
     "compare": "measure",
+    "fetch": "session",
     "hosts": "front",
     "iperf3": "measure",
     "lab": "front",

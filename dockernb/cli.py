@@ -62,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, function: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         sub.set_defaults(command=function)
         return sub
@@ -97,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("run", run, "run a command on the lab host itself, as its root")
     named(sub)
     sub.add_argument("--timeout", type=float, default=300.0, metavar="SECONDS", help="default: %(default)g")
-    sub.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="for example: docker ps")
+    sub.add_argument(
+        "argv", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="for example: docker ps"
+    )
 
     sub = command("clean", clean, "stop all lab hosts and remove all that was built")
     return parser
@@ -126,25 +130,43 @@ def findings() -> list[Finding]:
         found.append(Finding("qemu", True, f"{qemu.version()}, {qemu.accelerator().name.upper()}"))
     built = template.find() if not lacks else None
     found.append(
-        Finding("vm provider", not lacks, "works" if not lacks else lacks[0], " ".join(lacks[1:]) or lacks[0] if lacks else "")
+        Finding(
+            "vm provider",
+            not lacks,
+            "works" if not lacks else lacks[0],
+            " ".join(lacks[1:]) or lacks[0] if lacks else "",
+        )
     )
     if built:
-        says = f"built {built.manifest['built']}, {store.size(built.directory) / 1e6:.0f} MB, {built.directory}"
+        says = (
+            f"built {built.manifest['built']}, {store.size(built.directory) / 1e6:.0f} MB, {built.directory}"
+        )
         try:
             built.check()
             misfit = built.misfit()
             fix = "dockernb build --force" if misfit else ""
-            found.append(Finding("template", not misfit, f"{says}; {misfit}, so it boots cold" if misfit else says, fix))
+            found.append(
+                Finding(
+                    "template", not misfit, f"{says}; {misfit}, so it boots cold" if misfit else says, fix
+                )
+            )
         except DockernbError as problem:
             found.append(Finding("template", False, str(problem), "dockernb build --force"))
     elif not lacks:
-        found.append(Finding("template", True, "not built yet: the first start builds it, or `dockernb build`"))
+        found.append(
+            Finding("template", True, "not built yet: the first start builds it, or `dockernb build`")
+        )
     engine, problem_text = container.find_engine()
     found.append(Finding("container provider", engine is not None, engine or problem_text))
     free = shutil.disk_usage(_existing(store.cache())).free
     enough = built is not None or free > template.SPACE_NEEDED
     found.append(
-        Finding("disk", enough, f"{free / 1e9:.1f} GB free at {store.cache()}", "" if enough else "free some disk space")
+        Finding(
+            "disk",
+            enough,
+            f"{free / 1e9:.1f} GB free at {store.cache()}",
+            "" if enough else "free some disk space",
+        )
     )
     return found
 
@@ -154,7 +176,9 @@ def doctor(options: argparse.Namespace) -> int:
     found = findings()
     works = [finding for finding in found if finding.what.endswith("provider") and finding.ok]
     if options.json:
-        print(json.dumps({"works": bool(works), "findings": [asdict(finding) for finding in found]}, indent=2))
+        print(
+            json.dumps({"works": bool(works), "findings": [asdict(finding) for finding in found]}, indent=2)
+        )
         return 0 if works else 1
     for finding in found:
         print(f"{'ok ' if finding.ok else '-- '} {finding.what:20} {finding.says}")
@@ -185,7 +209,9 @@ def start(options: argparse.Namespace) -> int:
     for note in running.notes:
         print(note)
     flag = "" if options.name == DEFAULT_NAME else f" --name {shlex.quote(options.name)}"
-    print(f"The lab host {running.name!r} ({running.provider}) is up. For the docker CLI: eval \"$(dockernb env{flag})\"")
+    print(
+        f'The lab host {running.name!r} ({running.provider}) is up. For the docker CLI: eval "$(dockernb env{flag})"'
+    )
     return 0
 
 
@@ -198,7 +224,8 @@ def status(options: argparse.Namespace) -> int:
         return 0 if hosts else NOT_RUNNING
     for state in hosts:
         age = time.time() - state["started"]
-        print(f"{state['name']}: {state['provider']} ({state['emulation']}), up {age / 60:.0f} min, owner {state['owner']}")
+        kind = f"{state['provider']}, {state['emulation']}"
+        print(f"{state['name']}: {kind}, up {age / 60:.0f} min, owner {state['owner']}")
         for published, here in state["ports"].items():
             print(f"    port {published} of the lab host is 127.0.0.1:{here} here")
     if not hosts:
@@ -254,7 +281,10 @@ def clean(_options: argparse.Namespace) -> int:
     engine, _ = container.find_engine()
     if engine:
         container.clean(engine)
-    print(f"Removed {freed / 1e6:.0f} MB from {store.cache()}" + (" and the lab host from your engine." if engine else "."))
+    print(
+        f"Removed {freed / 1e6:.0f} MB from {store.cache()}"
+        + (" and the lab host from your engine." if engine else ".")
+    )
     return 0
 
 

@@ -25,7 +25,7 @@ def lab(name: str, *, provider: str | None = None) -> Lab:
     with progress("Starting the lab host", 1.5) as bar:
         opened = session.open_lab(name, provider=provider, report=bar.report)
         conditions = opened.host.conditions
-    display(badge(opened.host, conditions, opened.left_over()))
+    display(badge(opened.host, conditions, opened.left_over()))  # type: ignore[no-untyped-call]
     return opened
 
 

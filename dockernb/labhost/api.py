@@ -17,7 +17,9 @@ class LabHostAPI(docker.APIClient):
     trust_env = property(lambda self: False, lambda self, value: None)
 
 
-def client(kind: type[LabHostAPI], docker_host: str, directory: Path, timeout: float, **more: Any) -> docker.DockerClient:
+def client(
+    kind: type[LabHostAPI], docker_host: str, directory: Path, timeout: int, **more: Any
+) -> docker.DockerClient:
     """A DockerClient on a low-level client of that kind.
 
     Args:

@@ -25,10 +25,13 @@ def ask(directory: Path, request: dict[str, Any], timeout: float) -> dict[str, A
                 answer = replies.readline()
     except TimeoutError:
         raise HostError(
-            f"The lab host {directory.name!r} did not answer within {timeout:.0f} s: run `dockernb stop`, then start again."
+            f"The lab host {directory.name!r} did not answer within {timeout:.0f} s: "
+            "run `dockernb stop`, then start it again."
         ) from None
     except OSError:
-        raise HostError(f"No lab host {directory.name!r} is running: start one with `dockernb start`.") from None
+        raise HostError(
+            f"No lab host {directory.name!r} is running: start one with `dockernb start`."
+        ) from None
     if not answer:
         raise HostError(f"The lab host {directory.name!r} ended: start one with `dockernb start`.")
     reply: dict[str, Any] = json.loads(answer)

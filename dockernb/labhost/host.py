@@ -75,7 +75,7 @@ class LabHost:
             "DOCKER_CERT_PATH": str(self.cert_path),
         }
 
-    def client(self, timeout: float = 60.0) -> "docker.DockerClient":
+    def client(self, timeout: int = 60) -> "docker.DockerClient":
         """A plain SDK client for this host."""
         from dockernb.labhost import api  # noqa: PLC0415  (the SDK takes 0.3 s that a start need not wait for)
 
@@ -100,7 +100,9 @@ class LabHost:
         except (OSError, ssl.SSLError) as problem:
             raise HostError(self._gone()) from problem
         if not data:
-            raise HostError(f"The lab host stopped the request: it took more than {timeout:.0f} s, or it was killed.")
+            raise HostError(
+                f"The lab host stopped the request: it took more than {timeout:.0f} s, or it was killed."
+            )
         reply: dict[str, Any] = json.loads(data)
         if "error" in reply:
             raise HostError(f"On the lab host: {reply['error']}")
@@ -165,7 +167,9 @@ class LabHost:
 
     def open(self, port: int, protocol: str = "tcp") -> int:
         """Open a port by name, for a server that publishes none (on the host network, or on the host itself)."""
-        return int(control.ask(self.directory, {"do": "open", "port": port, "protocol": protocol}, 30)["port"])
+        return int(
+            control.ask(self.directory, {"do": "open", "port": port, "protocol": protocol}, 30)["port"]
+        )
 
     def url(self, port: int, scheme: str = "http") -> str:
         """The URL of a published port for programs on the learner's machine."""
@@ -259,7 +263,9 @@ def start(
     from dockernb.labhost import providers  # noqa: PLC0415  (joining needs none of it)
 
     directory = store.host_directory(name)
-    with store.locked(directory / "start.lock", START_LIMIT, lambda: report("Another start is under way", 0.0)):
+    with store.locked(
+        directory / "start.lock", START_LIMIT, lambda: report("Another start is under way", 0.0)
+    ):
         if running := join(name):
             return running
         chosen = providers.choose(provider)
@@ -276,12 +282,12 @@ def start(
             engine=chosen.engine,
         )
         report("Starting the lab host", 0.5)
-        host = LabHost(name, _launch(plan, report))
+        host = LabHost(name, _launch(plan))
     report(f"The lab host {name!r} is up", 1.0)
     return host
 
 
-def _launch(plan: Plan, report: Report) -> dict[str, Any]:
+def _launch(plan: Plan) -> dict[str, Any]:
     """Start the keeper and wait until it says ready."""
     (plan.directory / "ended.json").unlink(missing_ok=True)
     with (plan.directory / "keeper.log").open("wb") as log:
@@ -295,18 +301,17 @@ def _launch(plan: Plan, report: Report) -> dict[str, Any]:
         )
     assert keeper.stdout is not None
     try:
-        for line in keeper.stdout:
-            said = json.loads(line)
-            if "ready" in said:
-                state: dict[str, Any] = said["ready"]
-                return state
-            if "error" in said:
-                raise HostError(said["error"])
-            report(said.get("progress", ""), 0.7)
+        # One line, within the keeper's own time limits; it closes the pipe when it ends without one.
+        said: dict[str, Any] = json.loads(keeper.stdout.readline() or b"{}")
     except BaseException:
-        keeper.terminate()  # also when the learner interrupts: nothing is left half-made
+        keeper.terminate()  # the learner has interrupted: nothing is left half-made
         raise
     finally:
         keeper.stdout.close()
+    if "ready" in said:
+        state: dict[str, Any] = said["ready"]
+        return state
+    if "error" in said:
+        raise HostError(said["error"])
     last = (plan.directory / "keeper.log").read_text(errors="replace").strip().splitlines()
     raise BuildError(f"The lab host did not start: {last[-1] if last else 'its keeper said nothing'}.")

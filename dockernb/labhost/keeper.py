@@ -3,8 +3,8 @@
 It ends with its owner (the shell or the JupyterLab that started the lab host), on SIGTERM, when asked, or when the
 machine ends by itself; QEMU has asked the kernel to end with the keeper. So no orphan is left, whoever is killed.
 
-`python -m dockernb.labhost.keeper PLAN` writes JSON lines to standard output until the host is ready:
-{"progress": text} ..., then {"ready": state} or {"error": sentence}.
+`python -m dockernb.labhost.keeper PLAN` writes one JSON line to standard output: {"ready": state} when the host is up,
+or {"error": sentence}.
 """
 
 import asyncio
@@ -84,7 +84,10 @@ class Keeper:
             path.unlink(missing_ok=True)
             server = await asyncio.start_unix_server(self._serve, str(path))
             path.chmod(0o600)
-            watchers = [asyncio.create_task(self._watch_owner(owner)), asyncio.create_task(self._watch_machine())]
+            watchers = [
+                asyncio.create_task(self._watch_owner(owner)),
+                asyncio.create_task(self._watch_machine()),
+            ]
             self.ports.start()
             tell({"ready": self.state()})
             await self._over.wait()
@@ -105,7 +108,9 @@ class Keeper:
 
     async def _watch_owner(self, owner: psutil.Process) -> None:
         while owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE:
-            await asyncio.sleep(OWNER_POLL)  # there is no portable way to wait for a process that is not a child
+            await asyncio.sleep(
+                OWNER_POLL
+            )  # there is no portable way to wait for a process that is not a child
         self.end("its owner ended")
 
     async def _watch_machine(self) -> None:

@@ -47,7 +47,11 @@ class Hosts:
 
 
 def start_several(
-    count: int, *, provider: str | None = None, owner: int | None = None, report: Report = lambda text, part: None
+    count: int,
+    *,
+    provider: str | None = None,
+    owner: int | None = None,
+    report: Report = lambda text, part: None,
 ) -> Hosts:
     """Start lab hosts node1, node2, … from one template, or join those that run.
 
@@ -66,12 +70,16 @@ def start_several(
     try:
         for number in range(1, count + 1):
             part = (number - 1) / count
+
+            def step(text: str, fraction: float, part: float = part) -> None:
+                report(text, part + fraction / count)
+
             members.append(
                 hosts.start(
                     f"node{number}",
                     provider=provider,
                     owner=owner,
-                    report=lambda text, fraction, part=part: report(text, part + fraction / count),
+                    report=step,
                     hub="node1" if number > 1 else None,
                     index=number,
                 )

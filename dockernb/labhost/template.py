@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dockernb.errors import BuildError, HostError, TemplateError
-from dockernb.labhost import qemu, rootfs, store
+from dockernb.labhost import debian, qemu, rootfs, store
 from dockernb.labhost.channel import Channel
 
 Report = Callable[[str, float], None]  # what is being done, and the fraction done (0 to 1)
@@ -106,8 +106,8 @@ def missing() -> list[str]:
         for program, package in needed.items()
         if not shutil.which(program, path=path)
     ]
-    if not rootfs.debian.KEYRING.exists():
-        lacks.append(f"{rootfs.debian.KEYRING} is missing: `sudo apt-get install debian-archive-keyring`.")
+    if not debian.KEYRING.exists():
+        lacks.append(f"{debian.KEYRING} is missing: `sudo apt-get install debian-archive-keyring`.")
     return lacks
 
 
@@ -123,7 +123,9 @@ def build(report: Report, *, force: bool = False) -> Template:
     """
     target = directory()
     with store.locked(
-        store.cache() / "build.lock", 1800, lambda: report("Another dockernb is building; waiting for it", 0.0)
+        store.cache() / "build.lock",
+        1800,
+        lambda: report("Another dockernb is building; waiting for it", 0.0),
     ):
         if not force and (found := _read(target)):
             return found
@@ -188,7 +190,15 @@ async def _freeze(work: Path, report: Report) -> None:
     try:
         await wait_until_up(machine.channel, work)
         report("Loading the images", 0.3)
-        await _must(machine.channel, "docker", "load", "--quiet", "--input", "/var/lib/dockernb/images.tar", timeout=300)
+        await _must(
+            machine.channel,
+            "docker",
+            "load",
+            "--quiet",
+            "--input",
+            "/var/lib/dockernb/images.tar",
+            timeout=300,
+        )
         report("Settling", 0.7)
         await _must(machine.channel, "sh", "-ec", SETTLE, timeout=120)
         report("Saving the machine", 0.85)
@@ -290,7 +300,9 @@ def build_rootfs(work: Path, kind: str, report: Report) -> None:
     command = [sys.executable, "-m", "dockernb.labhost.rootfs", kind, str(work)]
     if os.geteuid() != 0:
         if not shutil.which("fakeroot"):
-            raise BuildError("Building as an ordinary user needs fakeroot: run `sudo apt-get install fakeroot`.")
+            raise BuildError(
+                "Building as an ordinary user needs fakeroot: run `sudo apt-get install fakeroot`."
+            )
         command = ["fakeroot", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
@@ -301,4 +313,6 @@ def build_rootfs(work: Path, kind: str, report: Report) -> None:
                 if "report" in last:
                     report(last["report"], last["fraction"])
     if process.returncode:
-        raise BuildError(last.get("error", f"{' '.join(command)} failed with exit code {process.returncode}."))
+        raise BuildError(
+            last.get("error", f"{' '.join(command)} failed with exit code {process.returncode}.")
+        )

@@ -32,7 +32,9 @@ CREATED = re.compile(r"/(containers|networks|volumes|services|secrets|configs)/c
 class LessonAPI(LabHostAPI):
     """The SDK's low-level client for one lesson."""
 
-    def __init__(self, *args: Any, labels: Mapping[str, str], recorder: Recorder, gone: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, labels: Mapping[str, str], recorder: Recorder, gone: str, **kwargs: Any
+    ) -> None:
         self._labels, self._recorder, self._gone = dict(labels), recorder, gone
         super().__init__(*args, **kwargs)
 
@@ -55,7 +57,12 @@ class LessonAPI(LabHostAPI):
                 if body != original:
                     request.prepare_body(None, None, json=body)
             response = kept or super().send(request, **kwargs)
-        except requests.exceptions.ConnectionError as problem:
+        except requests.exceptions.ReadTimeout as problem:
+            raise HostError(
+                f"The lab host did not answer {path} within {kwargs.get('timeout')} s."
+            ) from problem
+        except OSError as problem:
+            # No connection, or the credentials of a host that ended; what the engine answers is never an OSError here.
             raise HostError(self._gone) from problem
         streamed = kwargs.get("stream") or "upgrade" in {name.lower() for name in request.headers}
         self._recorder.record(
@@ -86,7 +93,7 @@ class LessonAPI(LabHostAPI):
     def _plain(self, method: str, path: str, body: Any = None, **query: str) -> requests.Response:
         """A request of our own to the engine."""
         request = self.prepare_request(
-            requests.Request(method, f"{self.base_url}/v{self._version}{path}", params=query, json=body)
+            requests.Request(method, f"{self.base_url}/v{self.api_version}{path}", params=query, json=body)
         )
         return super().send(request, timeout=self.timeout, verify=self.verify, cert=self.cert)
 
@@ -175,7 +182,9 @@ def explain(problem: docker.errors.APIError, client: docker.DockerClient) -> str
     if "port is already allocated" in said:
         return f"Docker says: {said}. Another container publishes it: stop that one, or publish another port."
     if problem.status_code == requests.codes.conflict and "already in use" in said:
-        return f"Docker says: {said}. Another lesson made it: run lab.host.reset() for a pristine Docker host."
+        return (
+            f"Docker says: {said}. Another lesson made it: run lab.host.reset() for a pristine Docker host."
+        )
     if problem.status_code == requests.codes.not_found and "No such image" in said:
         names = sorted(tag for image in client.images.list() for tag in image.tags)
         return f"Docker says: {said}. Nothing is pulled here; the lab host has {', '.join(names)}."

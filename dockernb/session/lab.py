@@ -3,6 +3,7 @@
 import difflib
 import os
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +58,11 @@ class Lab:
             LessonAPI,
             host.docker_host,
             host.directory,
-            60.0,
+            60,
             labels=self.labels,
             recorder=self._recorder,
-            gone=f"The lab host {host.name!r} does not answer any more: run the lesson's first cell again for a fresh one.",
+            gone=f"The lab host {host.name!r} does not answer any more: "
+            "run the lesson's first cell again for a fresh one.",
         )
         self._recorder.take()
         _print_errors_in_one_sentence(self)
@@ -74,12 +76,9 @@ class Lab:
 
     def left_over(self) -> dict[str, int]:
         """Other lessons that have containers on this host, and how many."""
-        counts: dict[str, int] = {}
-        for container in self.docker.api.containers(all=True, filters={"label": LAB}):
-            lesson = container["Labels"][LAB]
-            if lesson != self.name:
-                counts[lesson] = counts.get(lesson, 0) + 1
-        return counts
+        labelled = self.docker.api.containers(all=True, filters={"label": LAB})
+        self._recorder.take()
+        return dict(Counter(lesson for one in labelled if (lesson := one["Labels"][LAB]) != self.name))
 
     def clean(self) -> Removed:
         """Remove exactly what this lesson made, and say what that was.
@@ -87,17 +86,19 @@ class Lab:
         Raises:
             LabError: Something cannot be removed; the sentence names it.
         """
-        mine = {"label": [f"{key}={value}" for key, value in self.labels.items()]}
+        mine: dict[str, str | list[str] | bool] = {
+            "label": [f"{key}={value}" for key, value in self.labels.items()]
+        }
         removed: dict[str, list[str]] = {"containers": [], "networks": [], "volumes": []}
         try:
             for container in self.docker.containers.list(all=True, filters=mine, ignore_removed=True):
                 container.remove(force=True, v=True)
-                removed["containers"].append(container.name)
+                removed["containers"].append(str(container.name))
             for network in self.docker.networks.list(filters=mine, greedy=True):
                 for name in [entry["Name"] for entry in (network.attrs["Containers"] or {}).values()]:
                     network.disconnect(name, force=True)
                 network.remove()
-                removed["networks"].append(network.name)
+                removed["networks"].append(str(network.name))
             for volume in self.docker.volumes.list(filters=mine):
                 volume.remove(force=True)
                 removed["volumes"].append(volume.name)
@@ -138,11 +139,13 @@ def _print_errors_in_one_sentence(lab: Lab) -> None:
         from IPython import get_ipython  # noqa: PLC0415  (only a notebook has it)
     except ImportError:
         return
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     if shell is None:
         return
 
-    def show(shell: Any, kind: type, problem: BaseException, trace: Any, tb_offset: int | None = None) -> list[str]:
+    def show(
+        shell: Any, kind: type, problem: BaseException, trace: Any, tb_offset: int | None = None
+    ) -> list[str]:
         sentence = explain(problem, lab.docker) if isinstance(problem, APIError) else str(problem)
         print(sentence)
         return [f"{kind.__name__}: {sentence}"]

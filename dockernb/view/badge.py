@@ -34,7 +34,8 @@ def badge(host: LabHost, conditions: Mapping[str, str | int], left_over: Mapping
     extra = "".join(f'<div style="margin-top:4px">{escape(note)}</div>' for note in notes)
     html = (
         f'<div role="note" aria-label="lab host" style="font:12px {FONT};color:{INK}">'
-        f'<span style="display:inline-flex;flex-wrap:wrap;background:{SHADE};border:1px solid {LINE};border-radius:4px">'
+        f'<span style="display:inline-flex;flex-wrap:wrap;background:{SHADE};'
+        f'border:1px solid {LINE};border-radius:4px">'
         f'<span style="padding:2px 8px;border-right:1px solid {LINE}">lab host <b>{escape(host.name)}</b></span>'
         f"{pills}</span>{extra}</div>"
     )

@@ -1,0 +1,85 @@
+"""Ask a published port of the lab host over HTTP, as the learner's browser would."""
+
+import time
+import warnings
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import requests
+from urllib3.exceptions import InsecureRequestWarning
+
+from dockernb.errors import LabError
+from dockernb.session.lab import Lab
+
+PAUSE = 0.2  # seconds between two tries
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer.
+
+    Attributes:
+        status: The status code.
+        headers: The headers, by lower-case name.
+        text: The body.
+    """
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{self.status} {HTTPStatus(self.status).phrase}\n{self.text.strip()}"
+
+
+def fetch(
+    lab: Lab,
+    port: int,
+    path: str = "/",
+    *,
+    scheme: str = "http",
+    method: str = "GET",
+    body: Any = None,
+    wait: float = 30.0,
+) -> Answer:
+    """Ask a published port, waiting until the server behind it has started.
+
+    Args:
+        lab: The session.
+        port: The port that the container publishes on the lab host.
+        path: Path and query.
+        scheme: "http", or "https" (a self-signed certificate is accepted).
+        method: GET, POST, ...
+        body: JSON to send.
+        wait: Seconds to wait for an answer that is not a connection error or 502, 503 or 504.
+
+    Returns:
+        The answer; after the wait also one that says 502, 503 or 504.
+
+    Raises:
+        HostError: Nothing publishes that port.
+        LabError: Nothing answered at all.
+    """
+    url = f"{lab.host.url(port, scheme)}{path}"
+    deadline = time.monotonic() + wait
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy has nothing to do with a loopback port
+        while True:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", InsecureRequestWarning)
+                    got = session.request(
+                        method, url, json=body, timeout=10, verify=False, allow_redirects=False
+                    )
+                if got.status_code not in (502, 503, 504) or time.monotonic() > deadline:
+                    return Answer(
+                        got.status_code, {name.lower(): text for name, text in got.headers.items()}, got.text
+                    )
+            except requests.RequestException as problem:
+                if time.monotonic() > deadline:
+                    raise LabError(
+                        f"Port {port} of the lab host did not answer within {wait:.0f} s: does its container run? "
+                        "(lab.docker.containers.list(all=True) and container.logs() tell.)"
+                    ) from problem
+            time.sleep(PAUSE)
