@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+_CLONE_NEWNET = 0x40000000
 _PROGRAM = "/usr/bin/iperf3"
 _LISTEN = "0A"  # state TCP_LISTEN in /proc/net/tcp
 
@@ -63,7 +64,7 @@ def _start(pid: int, peer: int, arguments: list[str]) -> subprocess.Popen[bytes]
 
     def enter() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # an interrupted run leaves nothing behind
-        os.setns(namespace, os.CLONE_NEWNET)  # type: ignore[attr-defined,unused-ignore]  # the lab host has Python 3.13
+        os.setns(namespace, _CLONE_NEWNET)  # type: ignore[attr-defined,unused-ignore]  # new in 3.12
         os.chroot(root)
         os.chdir("/")
 

@@ -232,7 +232,7 @@ def _plan(lab: Lab, name: str, each: Iperf3, seconds: int, omit: int) -> _Plan:
 def _container(lab: Lab, name: str) -> Container:
     """A running container by its name."""
     try:
-        container = Container.from_inspect(lab.docker.api.inspect_container(name))
+        container = Container.from_inspect(lab.host.client().api.inspect_container(name))
     except docker.errors.NotFound:
         raise MeasureError(f'There is no container "{name}": create it, or check the spelling.') from None
     if not container.running:

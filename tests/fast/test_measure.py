@@ -152,7 +152,6 @@ class FakeLab:
     def __init__(self, containers: list[dict[str, Any]], answers: list[Any] | None = None) -> None:
         self.calls: list[dict[str, Any]] = []
         self.answers = answers
-        self.host = SimpleNamespace(call=self._call, conditions={"provider": "vm", "emulation": "TCG"})
         by_name = {c["Name"][1:]: c for c in containers} | {c["Id"]: c for c in containers}
 
         def inspect(name: str) -> dict[str, Any]:
@@ -160,7 +159,9 @@ class FakeLab:
                 raise docker.errors.NotFound("no such container")
             return by_name[name]
 
-        self.docker = SimpleNamespace(api=SimpleNamespace(inspect_container=inspect))
+        client = SimpleNamespace(api=SimpleNamespace(inspect_container=inspect))
+        conditions = {"provider": "vm", "emulation": "TCG"}
+        self.host = SimpleNamespace(call=self._call, conditions=conditions, client=lambda: client)
 
     def _call(self, source: str, argument: dict[str, Any], *, timeout: float = 30.0) -> Any:
         assert "def main(" in source

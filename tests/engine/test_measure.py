@@ -1,0 +1,118 @@
+"""iperf3 between real containers on a native engine."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dockernb import measure
+from tests.support.engine import engine, why_not
+from tests.support.stage import Stage
+
+pytestmark = [
+    pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
+    pytest.mark.skipif(
+        not pathlib.Path("/usr/bin/iperf3").exists(), reason="no iperf3 here: apt-get install iperf3"
+    ),
+]
+
+CONDITIONS = {"provider": "native", "engine": "?", "kernel": os.uname().release, "cpus": os.cpu_count()}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Any]:
+    """The three-tier lab's frontend with two containers, one on another network, two on the host's."""
+    with engine() as native:
+        stage = Stage(native)
+        stage.conditions = CONDITIONS  # type: ignore[attr-defined]
+        stage.network("front", "10.81.0.0/24")
+        stage.network("back", "10.82.0.0/24", internal=True)
+        stage.run("web", "front")
+        stage.run("balancer", "front")
+        stage.run("database", "back")
+        stage.run("one-on-host", "host")
+        stage.run("two-on-host", "host")
+        yield stage
+        stage.clear()
+
+
+def test_bridge_against_host_network(lab: Any) -> None:
+    lab.calls = 0
+    frame = measure.compare(
+        lab,
+        {
+            "bridge": measure.Iperf3("web", "balancer"),
+            "host network": measure.Iperf3("one-on-host", "two-on-host"),
+        },
+        runs=2,
+        omit=0,
+        seed=3,
+    )
+    assert list(frame["error"]) == [""] * 4
+    assert (frame["throughput_gbit_s"] > 0.1).all()
+    assert set(frame["address"]) == {"10.81.0.2", "127.0.0.1"}
+    assert (frame["cpu_sender_percent"] > 0).all()
+    assert lab.calls == 4  # one helper call a run
+    assert (frame["elapsed_s"] - 1 < 0.9).all()  # 0.6 s is the goal; the stage's own agent costs 0.1 s
+    assert frame.attrs["kernel"] == os.uname().release
+
+
+def test_udp_reverse_and_parallel(lab: Any) -> None:
+    udp = measure.iperf3(lab, "web", "balancer", runs=1, omit=0, protocol="udp", bitrate_mbit_s=50)
+    assert udp.loc[0, "throughput_gbit_s"] == pytest.approx(0.05, rel=0.1)
+    assert udp.loc[0, "jitter_ms"] > 0
+    back = measure.iperf3(lab, "web", "balancer", runs=1, omit=0, reverse=True, parallel=2)
+    assert back.loc[0, "error"] == ""
+    assert back.loc[0, "direction"] == "to client"
+
+
+def test_through_the_gateway_to_the_host(lab: Any) -> None:
+    frame = measure.iperf3(lab, "one-on-host", "web", runs=1, omit=0)
+    assert frame.loc[0, "error"] == ""
+    assert frame.loc[0, "address"] == "10.81.0.1"
+
+
+def test_no_way_there_is_a_failed_run(lab: Any) -> None:
+    frame = measure.iperf3(lab, "database", "web", runs=1, omit=0)
+    assert "unable to connect to server" in frame.loc[0, "error"]
+    assert frame["throughput_gbit_s"].isna().all()
+
+
+def test_a_port_in_use_is_a_failed_run(lab: Any) -> None:
+    lab.listen("web", 5400)
+    frame = measure.iperf3(lab, "web", "balancer", runs=1, omit=0, port=5400)
+    assert "Address already in use" in frame.loc[0, "error"]
+    elsewhere = measure.iperf3(lab, "web", "balancer", runs=1, omit=0, port=5999)
+    assert elsewhere.loc[0, "error"] == ""
+
+
+def test_a_server_that_ends_in_mid_run_is_a_failed_run_and_nothing_is_left(lab: Any) -> None:
+    def end_it() -> None:
+        for process in pathlib.Path(f"/proc/{lab.engine.pid}/root/proc").glob("[0-9]*"):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if b"--server" in words:
+                os.kill(inner_to_outer(process.name), 9)
+
+    def inner_to_outer(pid: str) -> int:
+        for status in pathlib.Path("/proc").glob("[0-9]*/status"):
+            try:
+                lines = status.read_text().splitlines()
+            except OSError:
+                continue
+            numbers = next(line.split()[1:] for line in lines if line.startswith("NSpid:"))
+            if len(numbers) > 1 and numbers[-1] == pid and "iperf3" in lines[0]:
+                return int(numbers[0])
+        raise AssertionError(f"no iperf3 {pid}")
+
+    timer = threading.Timer(1.0, end_it)
+    timer.start()
+    frame = measure.iperf3(lab, "one-on-host", "two-on-host", runs=1, seconds=3, omit=0, port=5300)
+    timer.join()
+    assert frame.loc[0, "error"]
+    left = pathlib.Path(f"/proc/{lab.engine.pid}/root/proc").glob("[0-9]*/comm")
+    assert "iperf3" not in {comm.read_text().strip() for comm in left}
