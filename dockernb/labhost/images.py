@@ -35,6 +35,7 @@ HOST_ONLY = (
     "usr/bin/containerd*",
     "usr/bin/crun",
     "usr/bin/docker-init",
+    "usr/bin/tini*",
     "usr/lib/dockernb*",
     "usr/lib/modules*",
     "usr/libexec/docker*",
