@@ -7,6 +7,7 @@ names resolve as in there.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -82,28 +83,29 @@ def _start(pid: int, peer: int, arguments: list[str]) -> subprocess.Popen[bytes]
 
 def _wait_for_listener(server: subprocess.Popen[bytes], port: int, end: float) -> str:
     """Wait until the server listens on the port; the answer is an empty string or what went wrong."""
-    wanted = f":{port:04X}"
     while time.monotonic() < end:
         if server.poll() is not None:
             output, complaint = server.communicate()
             return "the server: " + (complaint or output).decode(errors="replace").strip().splitlines()[0]
-        for table in ("tcp", "tcp6"):
-            lines = Path(f"/proc/{server.pid}/net/{table}").read_text().splitlines()
-            fields = [line.split() for line in lines][1:]
-            if any(f[1].endswith(wanted) and f[3] == _LISTEN and _owns(server.pid, f[9]) for f in fields):
+        with contextlib.suppress(FileNotFoundError):  # it has just ended
+            if _listens(server.pid, port):
                 return ""
         time.sleep(0.005)
     return "the server did not listen in time"
 
 
-def _owns(pid: int, inode: str) -> bool:
-    """Whether the process has this socket open: another server on the port is not ours."""
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            if str(entry.readlink()) == f"socket:[{inode}]":
+def _listens(pid: int, port: int) -> bool:
+    """Whether this process itself listens on the port: another server on it is not ours."""
+    mine = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if (
+                fields[1].endswith(f":{port:04X}")
+                and fields[3] == _LISTEN
+                and f"socket:[{fields[9]}]" in mine
+            ):
                 return True
-        except FileNotFoundError:
-            continue
     return False
 
 
