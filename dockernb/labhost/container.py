@@ -239,7 +239,7 @@ def _create_config(
 
 
 def _create(client: "docker.DockerClient", config: dict[str, Any], name: str | None = None) -> str:
-    """Create a container from the API's own body: the SDK's arguments know neither MaskedPaths nor StdinOnce."""
+    """Create a container from the API's own body: the SDK's arguments lack MaskedPaths and StdinOnce."""
     api: Any = client.api
     return str(api.create_container_from_config(config, name=name)["Id"])
 
@@ -454,8 +454,8 @@ class ContainerMachine:
             await asyncio.sleep(0.02)
         if problem is not None:
             raise HostError(
-                f"Your engine published the lab host at port {self.api_port} of its own loopback, which cannot "
-                f"be reached from here ({problem}): if this program is in a container, use the vm provider."
+                f"Your engine published the lab host at port {self.api_port} of its own loopback, out of reach "
+                f"from here ({problem}): if this program is in a container, use the vm provider."
             )
         log = await channel.run("tail", "-n", "1", "/var/log/dockerd.log")
         raise HostError(

@@ -34,7 +34,11 @@ class Credentials:
 
     def write(self, directory: Path) -> None:
         """Write what a docker client needs, under the names that it expects in DOCKER_CERT_PATH, mode 0600."""
-        for name, text in (("ca.pem", self.ca), ("cert.pem", self.client_certificate), ("key.pem", self.client_key)):
+        for name, text in (
+            ("ca.pem", self.ca),
+            ("cert.pem", self.client_certificate),
+            ("key.pem", self.client_key),
+        ):
             path = directory / name
             path.unlink(missing_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 from dockernb.errors import HostError
 
-SEGMENT = "198.51.100"  # /24, reserved for documentation (RFC 5737): joins several lab hosts, never a real network
+SEGMENT = (
+    "198.51.100"  # /24, reserved for documentation (RFC 5737): joins several lab hosts, never a real network
+)
 
 
 class PortError(HostError):

@@ -93,7 +93,9 @@ class Ports:
         """A connection to the engine's API."""
         context = ssl.create_default_context(cafile=str(self._directory / "ca.pem"))
         context.load_cert_chain(self._directory / "cert.pem", self._directory / "key.pem")
-        return http.client.HTTPSConnection("127.0.0.1", self._machine.api_port, timeout=timeout, context=context)
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self._machine.api_port, timeout=timeout, context=context
+        )
 
     def _published(self) -> set[Key]:
         """Every port that a running container publishes."""

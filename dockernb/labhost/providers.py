@@ -52,10 +52,14 @@ def choose(wanted: str | None = None) -> Choice:
     if wanted in ("auto", "container"):
         engine, problem = container.find_engine()
         if engine:
-            return Choice("container", asked_by if wanted == "container" else f"your engine answers ({engine})", engine)
+            return Choice(
+                "container", asked_by if wanted == "container" else f"your engine answers ({engine})", engine
+            )
         if wanted == "container":
             raise UnavailableError(f"The container provider does not work here: {problem}")
     lacks = vm.missing()
     if lacks:
         raise UnavailableError("The vm provider does not work here: " + " ".join(lacks))
-    return Choice("vm", asked_by if wanted == "vm" else "no Docker Engine of yours answers, so QEMU makes one")
+    return Choice(
+        "vm", asked_by if wanted == "vm" else "no Docker Engine of yours answers, so QEMU makes one"
+    )

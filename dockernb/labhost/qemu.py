@@ -53,7 +53,9 @@ def version() -> str:
             f"The vm provider needs {PROGRAM}: install it with `sudo apt-get install qemu-system-x86` "
             "(conda: `conda install -c conda-forge qemu`)."
         )
-    out = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
+    out = subprocess.run(
+        [PROGRAM, "--version"], capture_output=True, text=True, timeout=20, check=False
+    ).stdout
     return out.splitlines()[0].removeprefix("QEMU emulator version ") if out else "unknown"
 
 
@@ -66,7 +68,18 @@ def accelerator() -> Accelerator:
     """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return TCG
-    trial = [PROGRAM, "-nodefaults", "-machine", "q35", *KVM.arguments, "-display", "none", "-S", "-qmp", "stdio"]
+    trial = [
+        PROGRAM,
+        "-nodefaults",
+        "-machine",
+        "q35",
+        *KVM.arguments,
+        "-display",
+        "none",
+        "-S",
+        "-qmp",
+        "stdio",
+    ]
     try:
         done = subprocess.run(
             trial,
@@ -106,7 +119,9 @@ class Boot:
 
     def command(self, directory: Path) -> list[str]:
         """The command line; sockets and the console's log lie in the directory."""
-        forward = f",hostfwd=tcp:127.0.0.1:{self.api_port}-{GUEST_ADDRESS}:{API_PORT}" if self.api_port else ""
+        forward = (
+            f",hostfwd=tcp:127.0.0.1:{self.api_port}-{GUEST_ADDRESS}:{API_PORT}" if self.api_port else ""
+        )
         memory: list[str] = []
         if self.ram is not None:
             share = "on" if self.keep_ram else "off"
@@ -159,7 +174,9 @@ def _die_with_parent() -> Callable[[], None] | None:
 class Qemu:
     """A running QEMU process with its monitor and the agent's channel."""
 
-    def __init__(self, process: asyncio.subprocess.Process, monitor: Any, channel: Channel, log: Path) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, monitor: Any, channel: Channel, log: Path
+    ) -> None:
         self.process, self.channel = process, channel
         self._monitor, self._log = monitor, log
 

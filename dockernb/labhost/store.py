@@ -34,7 +34,9 @@ def host_directory(name: str) -> Path:
         raise HostError(f"{name!r} cannot name a lab host: use letters, digits and dashes.")
     directory = platformdirs.user_state_path("dockernb") / "hosts" / name
     if len(os.fsencode(directory / "control.sock")) > SOCKET_PATH_LIMIT:
-        raise HostError(f"{directory} is too long a path for a Unix socket: set XDG_STATE_HOME to a shorter one.")
+        raise HostError(
+            f"{directory} is too long a path for a Unix socket: set XDG_STATE_HOME to a shorter one."
+        )
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     return directory
@@ -97,6 +99,8 @@ def locked(path: Path, timeout: float, waiting: Callable[[], None] = lambda: Non
                 waiting()
                 told = True
             if time.monotonic() > deadline:
-                raise HostError(f"Another dockernb has held {path} for {timeout:.0f} s: wait for it, or end it.")
+                raise HostError(
+                    f"Another dockernb has held {path} for {timeout:.0f} s: wait for it, or end it."
+                )
             time.sleep(0.1)  # flock has no wait with a limit
         yield

@@ -49,7 +49,9 @@ class VmMachine:
             raise HostError("The lab host has not been built yet: run `dockernb build`.")
         found.check()
         if misfit := found.misfit():
-            self.facts.notes = [f"Booted cold, which takes longer, because {misfit}; `dockernb build --force` mends it."]
+            self.facts.notes = [
+                f"Booted cold, which takes longer, because {misfit}; `dockernb build --force` mends it."
+            ]
         boot = qemu.Boot(
             files=found.directory,
             disk=found.disk,
@@ -93,7 +95,9 @@ class VmMachine:
                 self.api_port = port
                 return
             if self.api_port:
-                raise PortError(f"Port {port} of the lab host's API was taken by another program: `dockernb stop`.")
+                raise PortError(
+                    f"Port {port} of the lab host's API was taken by another program: `dockernb stop`."
+                )
         raise PortError("No free port could be found on 127.0.0.1.")
 
     async def reset(self) -> None:

@@ -14,7 +14,7 @@ from dockernb.probe.snapshot import snapshot as take_snapshot
 from dockernb.probe.verdict import Verdict, judge
 
 if TYPE_CHECKING:
-    from dockernb.lab import Lab
+    from dockernb.session import Lab
 
 _GRACE = 30.0  # seconds beyond the sockets' own limits before the helper call is given up
 

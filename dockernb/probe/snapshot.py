@@ -10,7 +10,7 @@ from dockernb.errors import ProbeError
 from dockernb.model import Snapshot
 
 if TYPE_CHECKING:
-    from dockernb.lab import Lab
+    from dockernb.session import Lab
 
 _LABEL = "org.dockernb.lab"
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from traitlets import Bool, Float, HasTraits, Instance, Unicode
 
 from dockernb.errors import DockernbError
-from dockernb.session import networks
 from dockernb.model import Container, Endpoint, Network, Snapshot
 from dockernb.probe import OUTSIDE, Matrix, reach, snapshot
+from dockernb.session import networks
 from dockernb.view.topology import in_order
 
 if TYPE_CHECKING:

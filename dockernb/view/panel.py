@@ -23,7 +23,7 @@ from dockernb.view.picture import CODE_FONT, FAINT, INK, mark
 from dockernb.view.topology import topology
 
 if TYPE_CHECKING:
-    from dockernb.lab import Lab
+    from dockernb.session import Lab
 
 _ABOUT = (
     "A tick connects a container to a network. Docker cannot change <i>internal</i>, <i>icc</i> or "
