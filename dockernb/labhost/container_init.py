@@ -159,6 +159,13 @@ def close_the_way_out() -> None:
     output("ip", "route", "add", "blackhole", "127.0.0.11/32", "table", "local")
 
 
+def allow_ipv6() -> None:
+    """Give the lab host IPv6 again, which engines before 26 switch off in a container on a network without it."""
+    for scope in ("all", "default"):
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            pathlib.Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6").write_text("0")
+
+
 def output(*command: str, limit: float = 20) -> str:
     """Run a command that has to succeed within some seconds, and return what it says."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
@@ -220,6 +227,7 @@ def main(what: str) -> None:
             return
         make_devices()
         close_the_way_out()
+        allow_ipv6()
         borrow_images()
     except (OSError, ValueError, subprocess.SubprocessError) as problem:
         print(json.dumps({"error": str(problem)}), flush=True)

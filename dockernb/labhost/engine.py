@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import platformdirs
+
 from dockernb.errors import DockernbError, UnavailableError
 from dockernb.labhost import debian
 
@@ -33,8 +35,14 @@ def find_engine() -> tuple[str | None, str]:
 
 
 def _engine_url() -> str:
-    """DOCKER_HOST, else the current context's endpoint (on Linux without any: /var/run/docker.sock)."""
-    if url := os.environ.get("DOCKER_HOST"):
+    """DOCKER_HOST, else the current context's endpoint (on Linux without any: /var/run/docker.sock).
+
+    After `eval "$(dockernb env)"` DOCKER_HOST is a lab host, which is not the learner's engine.
+    """
+    ours = Path(os.environ.get("DOCKER_CERT_PATH", "/")).is_relative_to(
+        platformdirs.user_state_path("dockernb")
+    )
+    if (url := os.environ.get("DOCKER_HOST")) and not ours:
         return url
     from docker.context import ContextAPI  # noqa: PLC0415  (the SDK takes 0.3 s to import)
     from docker.errors import DockerException  # noqa: PLC0415
