@@ -10,16 +10,18 @@ The plan and the answer are JSON::
     plan   = {"timeout": 1.0, "ipv6": false,
               "nodes": {"web": 4242, "host": 0},    # a process of the namespace; 0: our own, -1: made here
               "outside": null | [80, ...],          # the TCP ports on which the outside answers
-              "asks": [[source, "name" | "address", subject, port, protocol, watch], ...],
-              "listen": {"web": 4242}}              # whose listening ports to tell
-    answer = {"results": [{"event": ..., "elapsed": ..., "address": ..., "errno": ..., "origin": ...,
-                           "icmp": [type, code], "from": ..., "alone": ..., "names": {...}}, ...],
-              "listeners": {"web": {"tcp": [["0.0.0.0", 80]], "udp": []}}}
+              "asks": [[source, "name" | "address", subject, port, protocol, watch, target's process], ...]}
+    answer = {"results": [[shot, lookup], ...],     # one an ask, in order: indices below, or null
+              "shots": [{"event": ..., "address": ..., "elapsed": ..., "errno": ..., "origin": ...,
+                         "icmp": [type, code], "from": ..., "alone": ...}, ...],
+              "lookups": [{"elapsed": ..., "server": ..., "trouble": ..., "addresses": [...]}, ...],
+              "listeners": {"4242": {"tcp": [["0.0.0.0", 80]], "udp": []}}}   # of those who refused
 
 ``event`` is one of: connected, closed (connected, then closed at once), echoed (an answer to UDP or ICMP),
-error (see ``errno``, and ``origin``, ``icmp``, ``from`` when a packet said so), silence, resolved (only a
-name was asked), unresolved (see ``names``), gone (the source has no process any more). ``watch`` asks to
-look whether an open connection closes at once, as docker-proxy's does when nothing is behind it.
+error (see ``errno``, and ``origin``, ``icmp``, ``from`` when a packet said so), silence. A source that has
+no process any more has neither shot nor lookup. ``watch`` asks to look whether an open connection closes at
+once, as docker-proxy's does when nothing is behind it. ``trouble`` is empty, "hosts file" (which is none),
+or what kept the name from being resolved.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from __future__ import annotations
 import array
 import collections
 import contextlib
+import errno
+import gc
 import heapq
 import os
 import resource
@@ -59,6 +63,7 @@ Told = dict[str, Any]
 
 def main(plan: dict[str, Any]) -> dict[str, Any]:
     """Carry out the plan; see the top of the file for its shape."""
+    gc.disable()  # this process does not live long enough to need it
     return _Run(plan).result()
 
 
@@ -90,14 +95,18 @@ class _Space:
                         self.ndots = int(option[6:])
 
 
-class _Waiting:
-    """Something that waits for a socket."""
+class _Line:
+    """A source's connection to one of its name servers."""
 
-    socket: socket.socket | None = None
-    ticket = 0  # what its entry among the deadlines carries; another one there is out of date
+    def __init__(self, server: str) -> None:
+        family = socket.AF_INET6 if ":" in server else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.socket.connect((server, 53))
+        self.asked: dict[int, _Lookup] = {}  # by the question's id
+        self.counter = 0
 
 
-class _Lookup(_Waiting):
+class _Lookup:
     """One name asked by one source, and those who wait for its addresses."""
 
     def __init__(self, space: _Space, name: str) -> None:
@@ -114,20 +123,24 @@ class _Lookup(_Waiting):
         self.trouble = ""  # what the last server said, when it was no address
         self.waiting: list[int] | None = []  # asks; None once they have been told
         self.started = time.monotonic()
+        self.elapsed = 0.0
+        self.ticket = 0  # what its entry among the deadlines carries; another one there is out of date
 
     def told(self) -> Told:
         server = self.space.servers[self.server] if self.server < len(self.space.servers) else ""
-        return {"server": server, "trouble": self.trouble, "addresses": self.found}
+        return {"server": server, "trouble": self.trouble, "addresses": self.found, "elapsed": self.elapsed}
 
 
-class _Shot(_Waiting):
+class _Shot:
     """One socket: several asks that need the same connection share it."""
 
     def __init__(self, space: _Space, address: str, port: int | None, protocol: str) -> None:
         self.space, self.address, self.port, self.protocol = space, address, port, protocol
         self.asks: list[int] = []
         self.watch = False
+        self.socket: socket.socket | None = None
         self.token = 0
+        self.ticket = 0  # as a lookup's
         self.started = 0.0
         self.connected_after: float | None = None  # set while an open connection is watched for its end
         self.outcome: Told | None = None
@@ -138,13 +151,16 @@ class _Run:
         self.plan = plan
         self.timeout: float = plan["timeout"]
         self.types = (_A, _AAAA) if plan["ipv6"] else (_A,)
-        self.results: list[Told | None] = [None] * len(plan["asks"])
+        self.results: list[_Shot | None] = [None] * len(plan["asks"])
+        self.names: list[_Lookup | None] = [None] * len(plan["asks"])  # for asks by name
         self.spaces: dict[str, _Space] = {}
-        self.names: dict[int, _Lookup] = {}  # for asks by name
         self.shots: dict[tuple[str, str, int | None, str], _Shot] = {}
         self.lookups: dict[tuple[str, str], _Lookup] = {}
         self.queue: collections.deque[_Lookup | _Shot] = collections.deque()
-        self.by_descriptor: dict[int, _Lookup | _Shot] = {}
+        self.open: dict[int, _Shot] = {}  # by descriptor
+        self.asking = 0  # lookups under way
+        self.lines: dict[int, _Line] = {}  # by descriptor
+        self.line_to: dict[tuple[str, str], _Line] = {}  # by source and server
         self.deadlines: list[tuple[float, int, _Lookup | _Shot]] = []
         self.neighbours: dict[str, dict[str, bool]] = {}
         self.poll = select.epoll()
@@ -156,7 +172,6 @@ class _Run:
 
     def result(self) -> dict[str, Any]:
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        listeners = {name: _read_listeners(pid) for name, pid in self.plan["listen"].items()}
         outside = _Outside(home, self.plan["outside"]) if self.plan["outside"] is not None else None
         try:
             for name, pid in self.plan["nodes"].items():
@@ -175,7 +190,25 @@ class _Run:
             if outside is not None:
                 _enter(home)
                 outside.remove()
-        return {"results": self.results, "listeners": listeners}
+        shots, lookups = list(self.shots.values()), list(self.lookups.values())
+        numbers = {id(thing): number for things in (shots, lookups) for number, thing in enumerate(things)}
+        return {
+            "results": [
+                [numbers.get(id(shot)), numbers.get(id(lookup))]
+                for shot, lookup in zip(self.results, self.names, strict=True)
+            ],
+            "shots": [shot.outcome for shot in shots],
+            "lookups": [lookup.told() for lookup in lookups],
+            "listeners": self.listeners(),
+        }
+
+    def listeners(self) -> dict[str, Any]:
+        """What those listen on instead who refused. Reading this is slow, so only they are read."""
+        refused = set()
+        for ask, shot in zip(self.plan["asks"], self.results, strict=True):
+            if shot is not None and shot.outcome and shot.outcome.get("errno") == errno.ECONNREFUSED:
+                refused.add(ask[6])
+        return {str(pid): _read_listeners(pid) for pid in refused if pid}
 
     # -- starting ----------------------------------------------------------------------------------------
 
@@ -185,9 +218,7 @@ class _Run:
         The plan comes source by source, so that few changes of namespace are needed.
         """
         for index, (source, kind, subject, *_rest) in enumerate(self.plan["asks"]):
-            if source not in self.spaces:
-                self.results[index] = {"event": "gone"}
-            elif kind == "address":
+            if source in self.spaces and kind == "address":
                 self.shoot(self.spaces[source], subject, index)
         for index, (source, kind, subject, *_rest) in enumerate(self.plan["asks"]):
             if source in self.spaces and kind == "name":
@@ -210,7 +241,7 @@ class _Run:
             lookup.waiting.append(index)
 
     def shoot(self, space: _Space, address: str, index: int) -> None:
-        _source, _kind, _subject, port, protocol, watch = self.plan["asks"][index]
+        _source, _kind, _subject, port, protocol, watch, _pid = self.plan["asks"][index]
         key = (space.name, address, port, protocol)
         shot = self.shots.get(key)
         if shot is None:
@@ -220,11 +251,11 @@ class _Run:
         if shot.outcome is None:
             shot.asks.append(index)
         else:
-            self.settle(index, shot.outcome)
+            self.settle(index, shot)
 
     def fill(self) -> None:
         """Start what waits, as far as there are descriptors for it."""
-        while self.queue and len(self.by_descriptor) < self.room:
+        while self.queue and len(self.open) < self.room:
             waiting = self.queue.popleft()
             if isinstance(waiting, _Lookup):
                 self.next_question(waiting)
@@ -260,39 +291,27 @@ class _Run:
         except OSError as error:
             self.finish(shot, {"event": "error", "errno": error.errno, "origin": "local"})
             return
-        self.watch(shot, select.EPOLLOUT if shot.protocol == "tcp" else select.EPOLLIN, self.timeout)
-
-    def watch(self, what: _Lookup | _Shot, interest: int, seconds: float) -> None:
-        assert what.socket is not None
-        self.poll.register(what.socket, interest)
-        self.by_descriptor[what.socket.fileno()] = what
-        self.expire(what, seconds)
+        self.open[shot.socket.fileno()] = shot
+        self.poll.register(shot.socket, select.EPOLLOUT if shot.protocol == "tcp" else select.EPOLLIN)
+        self.expire(shot, self.timeout)
 
     def expire(self, what: _Lookup | _Shot, seconds: float) -> None:
         self.counter += 1
         what.ticket = self.counter
         heapq.heappush(self.deadlines, (time.monotonic() + seconds, what.ticket, what))
 
-    def forget(self, what: _Lookup | _Shot) -> None:
-        what.ticket = 0
-        if what.socket is not None:
-            if self.by_descriptor.pop(what.socket.fileno(), None) is not None:
-                self.poll.unregister(what.socket)
-            what.socket.close()
-            what.socket = None
-
     # -- waiting -----------------------------------------------------------------------------------------
 
     def wait(self) -> None:
-        while self.by_descriptor or self.queue:
-            pause = max(self.deadlines[0][0] - time.monotonic(), 0) if self.by_descriptor else 0
+        while self.open or self.asking or self.queue:
+            pause = max(self.deadlines[0][0] - time.monotonic(), 0) if self.open or self.asking else 0
             ready = self.poll.poll(pause, 4096)
             for descriptor, events in ready:
-                what = self.by_descriptor.get(descriptor)
-                if isinstance(what, _Lookup):
-                    self.hear(what)
-                elif what is not None:
-                    self.see(what, events)
+                shot = self.open.get(descriptor)
+                if shot is not None:
+                    self.see(shot, events)
+                elif descriptor in self.lines:
+                    self.hear(self.lines[descriptor])
             # A slow computer must not look like a dropped packet: only when nothing else is there to be seen
             # does the clock decide.
             if not ready:
@@ -322,8 +341,9 @@ class _Run:
             self.finish(shot, {"event": "connected" if open_still else "closed"})
             return
         if shot.protocol == "tcp" or events & select.EPOLLERR:
-            cause = _cause(shot.socket)
-            code = shot.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or cause.get("errno", 0)
+            code = shot.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            cause = _cause(shot.socket) if events & select.EPOLLERR else {}
+            code = code or cause.get("errno", 0)
             if code:
                 self.finish(shot, {"event": "error"} | cause | {"errno": code})
             elif shot.protocol == "tcp" and shot.watch:
@@ -341,17 +361,19 @@ class _Run:
         elapsed = shot.connected_after
         told["elapsed"] = time.monotonic() - shot.started if elapsed is None else elapsed
         told["address"] = shot.address
-        self.forget(shot)
         shot.outcome = told
+        shot.ticket = 0
+        if shot.socket is not None:
+            self.open.pop(shot.socket.fileno(), None)
+            shot.socket.close()  # which takes it from the poll, too
         for index in shot.asks:
-            self.settle(index, told)
+            self.settle(index, shot)
 
-    def settle(self, index: int, told: Told) -> None:
+    def settle(self, index: int, shot: _Shot) -> None:
         """Give an ask one of its answers; of several addresses the best counts, the first of equals."""
         held = self.results[index]
-        if held is None or _RANK[told["event"]] < _RANK[held["event"]]:
-            lookup = self.names.get(index)
-            self.results[index] = told if lookup is None else told | {"names": lookup.told()}
+        if held is None or _rank(shot) < _rank(held):
+            self.results[index] = shot
 
     def alone(self, shot: _Shot) -> bool:
         """Whether the source asked its own segment who has the address (ARP), and nobody answered."""
@@ -363,6 +385,16 @@ class _Run:
         return table.get(shot.address, False)
 
     # -- names -------------------------------------------------------------------------------------------
+
+    def line(self, space: _Space, server: str) -> _Line:
+        """The source's connection to a server; all its questions go over one."""
+        line = self.line_to.get((space.name, server))
+        if line is None:
+            self.enter(space)
+            line = self.line_to[space.name, server] = _Line(server)
+            self.lines[line.socket.fileno()] = line
+            self.poll.register(line.socket, select.EPOLLIN)
+        return line
 
     def next_question(self, lookup: _Lookup) -> None:
         """Ask the current server for the next candidate, or give up."""
@@ -376,45 +408,54 @@ class _Run:
                 self.resolved(lookup)
                 return
             lookup.candidate = lookup.candidates.popleft()
-        server = lookup.space.servers[lookup.server]
-        self.enter(lookup.space)
         lookup.unanswered = set()
+        self.asking += 1
         try:
-            family = socket.AF_INET6 if ":" in server else socket.AF_INET
-            lookup.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            lookup.socket.connect((server, 53))
+            line = self.line(lookup.space, lookup.space.servers[lookup.server])
             for kind in self.types:
-                self.counter += 1
-                lookup.unanswered.add(self.counter & 0xFFFF)
-                lookup.socket.send(_question(self.counter & 0xFFFF, lookup.candidate, kind))
+                line.counter = (line.counter + 1) & 0xFFFF
+                line.asked[line.counter] = lookup
+                lookup.unanswered.add(line.counter)
+                line.socket.send(_question(line.counter, lookup.candidate, kind))
         except OSError as error:
             self.no_help(lookup, os.strerror(error.errno or 0))
-            return
         except UnicodeError:
-            self.forget(lookup)
+            self.asking -= 1
             lookup.trouble = "not a name"
             self.resolved(lookup)
-            return
-        self.watch(lookup, select.EPOLLIN, self.timeout / len(lookup.space.servers))
+        else:
+            self.expire(lookup, self.timeout / len(lookup.space.servers))
 
     def no_help(self, lookup: _Lookup, trouble: str) -> None:
         """The current server does not help: turn to the next one."""
-        self.forget(lookup)
+        self.asking -= 1
+        lookup.ticket = 0
+        lookup.unanswered = set()
         lookup.trouble = trouble
         lookup.server += 1
         self.queue.append(lookup)
 
-    def hear(self, lookup: _Lookup) -> None:
-        assert lookup.socket is not None
-        try:
-            token, code, addresses = _answer(lookup.socket.recv(4096))
-        except OSError as error:
-            self.no_help(lookup, os.strerror(error.errno or 0))
-            return
-        except (struct.error, LookupError):  # not a DNS message
-            return
-        if token not in lookup.unanswered:
-            return
+    def hear(self, line: _Line) -> None:
+        """Read what a server answered; an error on the line concerns all who wait on it."""
+        while True:
+            try:
+                data = line.socket.recv(4096)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                asked, line.asked = line.asked, {}
+                for lookup in {id(each): each for each in asked.values() if each.unanswered}.values():
+                    self.no_help(lookup, os.strerror(error.errno or 0))
+                return
+            try:
+                token, code, addresses = _answer(data)
+            except (struct.error, LookupError):  # not a DNS message
+                continue
+            answered = line.asked.pop(token, None)
+            if answered is not None and token in answered.unanswered:
+                self.understand(answered, token, code, addresses)
+
+    def understand(self, lookup: _Lookup, token: int, code: int, addresses: list[str]) -> None:
         if code not in (0, _NXDOMAIN):
             self.no_help(lookup, _DNS_TROUBLE.get(code, f"code {code}"))
             return
@@ -422,7 +463,8 @@ class _Run:
         lookup.found += [address for address in addresses if address not in lookup.found]
         lookup.trouble = "nxdomain" if code == _NXDOMAIN else "no address"
         if not lookup.unanswered:
-            self.forget(lookup)
+            self.asking -= 1
+            lookup.ticket = 0
             lookup.candidate = ""
             if lookup.found:
                 lookup.trouble = ""
@@ -432,22 +474,15 @@ class _Run:
 
     def resolved(self, lookup: _Lookup) -> None:
         """Tell all who wait for this name."""
+        lookup.elapsed = time.monotonic() - lookup.started
         waiting, lookup.waiting = lookup.waiting or [], None
         for index in waiting:
             self.connect_found(lookup, index)
 
     def connect_found(self, lookup: _Lookup, index: int) -> None:
-        protocol = self.plan["asks"][index][4]
-        if lookup.found and protocol != "dns":
+        if self.plan["asks"][index][4] != "dns":
             for address in lookup.found:
                 self.shoot(lookup.space, address, index)
-            return
-        self.results[index] = {
-            "event": "resolved" if lookup.found else "unresolved",
-            "elapsed": time.monotonic() - lookup.started,
-            "address": lookup.found[0] if lookup.found else "",
-            "names": lookup.told(),
-        }
 
 
 class _Outside:
@@ -486,6 +521,11 @@ def _ip(commands: str) -> None:
     subprocess.run(
         ["ip", "-batch", "-"], input=commands.encode(), check=True, timeout=10, capture_output=True
     )
+
+
+def _rank(shot: _Shot) -> int:
+    """How good an answer is, 0 for the best."""
+    return _RANK[shot.outcome["event"]] if shot.outcome else len(_RANK)
 
 
 def _cause(sock: socket.socket) -> Told:
@@ -580,10 +620,9 @@ def _words(path: str) -> list[list[str]]:
 
 def _read_listeners(pid: int) -> dict[str, list[list[Any]]]:
     """The ports that programs of this namespace listen on: [[address, port], ...] for TCP and UDP."""
-    base = f"/proc/{pid}/net" if pid else "/proc/thread-self/net"
     found = {}
     for protocol, listening in (("tcp", "0A"), ("udp", "07")):
-        rows = _words(f"{base}/{protocol}")[1:] + _words(f"{base}/{protocol}6")[1:]
+        rows = _words(f"/proc/{pid}/net/{protocol}")[1:] + _words(f"/proc/{pid}/net/{protocol}6")[1:]
         places = [row[1].partition(":") for row in rows if row[3] == listening]
         found[protocol] = sorted([_hex_address(address), int(port, 16)] for address, _, port in places)
     return found

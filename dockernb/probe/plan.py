@@ -53,14 +53,10 @@ class Plan:
                     ask.port,
                     ask.protocol,
                     ask.watch,
+                    self.processes.get(ask.target, 0),
                 ]
                 for ask in asks
             ],
-            "listen": {
-                name: pid
-                for name, pid in self.processes.items()
-                if name != OUTSIDE and any(ask.target == name for ask in asks)
-            },
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dockernb.model import Snapshot
 from dockernb.probe.matrix import Matrix
@@ -58,16 +58,19 @@ def reach(
     state = take_snapshot(lab) if snapshot is None else snapshot
     plan = make_plan(state, sources, targets, ports=ports, protocols=protocols, by=by, networks=networks)
     source = resources.files("dockernb.probe").joinpath("_inside.py").read_text(encoding="utf-8")
-    asks = plan.asks
     began = time.monotonic()
-    if asks:
-        answer = lab.host.call(source, plan.message(timeout), timeout=3 * timeout + _GRACE)
-    else:
-        answer = {"results": [], "listeners": {}}
+    answer = lab.host.call(source, plan.message(timeout), timeout=3 * timeout + _GRACE) if plan.asks else {}
     elapsed = time.monotonic() - began
-    told = iter(answer["results"])
+    results = iter(answer.get("results", ()))
+
+    def told() -> dict[str, Any]:
+        """What was told about the next question."""
+        shot, lookup = next(results)
+        names = {} if lookup is None else {"names": answer["lookups"][lookup]}
+        return names if shot is None else answer["shots"][shot] | names
+
     verdicts = tuple(
-        row if isinstance(row, Verdict) else judge(row, next(told), state, answer["listeners"], timeout)
+        row if isinstance(row, Verdict) else judge(row, told(), state, answer["listeners"], timeout)
         for row in plan.rows
     )
     return Matrix(verdicts, plan.sources, plan.targets, round(elapsed, 3))

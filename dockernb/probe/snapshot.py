@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-import docker.errors
+import docker
+from docker.errors import DockerException, NotFound
 
 from dockernb.errors import ProbeError
 from dockernb.model import Snapshot
 
 if TYPE_CHECKING:
+    from dockernb.labhost import LabHost
     from dockernb.session import Lab
 
 _LABEL = "org.dockernb.lab"
+_AT_ONCE = 4  # inspections; the engine uses as many processors as it has
+
+# A client of our own, since the lesson's records what the learner does. To make one costs a TLS handshake
+# and a question for the version, so it is kept for as long as the host is the same.
+_clients: WeakKeyDictionary[LabHost, tuple[object, docker.DockerClient]] = WeakKeyDictionary()
 
 
 def snapshot(lab: Lab, *, everything: bool = False) -> Snapshot:
@@ -27,30 +37,41 @@ def snapshot(lab: Lab, *, everything: bool = False) -> Snapshot:
 
     Raises:
         ProbeError: the engine did not answer.
+        HostError: the lab host is gone.
     """
     filters = {} if everything else {"label": f"{_LABEL}={lab.name}"}
-    api = lab.host.client().api
+    api = _client(lab.host).api
     try:
-        containers = [
-            found
-            for row in api.containers(all=True, filters=filters)
-            if (found := _inspect(api.inspect_container, row["Id"])) is not None
-        ]
-        used = {e["NetworkID"] for c in containers for e in c["NetworkSettings"]["Networks"].values()}
+        containers = _inspect(api, [row["Id"] for row in api.containers(all=True, filters=filters)])
         listed = api.networks()
         volumes = api.volumes(filters=filters)["Volumes"] or []
-    except docker.errors.DockerException as error:
+    except DockerException as error:
         raise ProbeError(f"The Docker engine did not say what is there: {error}") from error
-    wanted = [
+    used = {e["NetworkID"] for c in containers for e in c["NetworkSettings"]["Networks"].values()}
+    networks = [
         n for n in listed if everything or n["Id"] in used or (n.get("Labels") or {}).get(_LABEL) == lab.name
     ]
-    return Snapshot.from_inspect(networks=wanted, containers=containers, volumes=volumes)
+    return Snapshot.from_inspect(networks=networks, containers=containers, volumes=volumes)
 
 
-def _inspect(ask: Any, identity: str) -> dict[str, Any] | None:
-    """One inspect; None for what has gone since it was listed."""
-    try:
-        found: dict[str, Any] = ask(identity)
-    except docker.errors.NotFound:
-        return None
-    return found
+def _client(host: LabHost) -> docker.DockerClient:
+    """Our client for this start of the host."""
+    start = (host.docker_host, host.started)
+    known = _clients.get(host)
+    if known is None or known[0] != start:
+        known = _clients[host] = (start, host.client())
+    return known[1]
+
+
+def _inspect(api: docker.APIClient, ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Inspect containers, several at once; what has gone since it was listed is left out."""
+
+    def one(identity: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = api.inspect_container(identity)
+        except NotFound:
+            return None
+        return found
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [found for found in pool.map(one, ids) if found is not None]

@@ -134,7 +134,7 @@ def judge(
 
     Args:
         ask: the question.
-        told: one element of the answer's ``results``.
+        told: what `_inside` tells about the question: the shot's fields, the lookup's under ``names``.
         snapshot: the engine's state when the plan was made; it serves the reason, never the outcome, but
             for a paused container, whose kernel opens connections that no program will ever read.
         listeners: the answer's ``listeners``.
@@ -143,10 +143,12 @@ def judge(
     outcome, reason = _Judge(ask, told, snapshot, listeners, timeout).decide()
     names = told.get("names")
     address = told.get("address", "")
-    if names and address and outcome is not Outcome.NOT_RUNNING:
+    elapsed = told.get("elapsed", 0.0) + (names["elapsed"] if names else 0.0)
+    if names and names["addresses"]:
+        address = address or names["addresses"][0]
         server = "its hosts file" if names["trouble"] == "hosts file" else _server(names["server"])
         reason = f"{ask.asked} is {address} ({server} says); {reason}"
-    return ask.answer(outcome, reason, address=address, elapsed_s=told.get("elapsed", 0.0))
+    return ask.answer(outcome, reason, address=address, elapsed_s=elapsed)
 
 
 def not_running(container: Container) -> str:
@@ -171,13 +173,14 @@ class _Judge:
     timeout: float
 
     def decide(self) -> tuple[Outcome, str]:
-        event = self.told["event"]
-        if event == "gone":
-            return Outcome.NOT_RUNNING, f"{self.ask.source} stopped while the probe was made"
-        if event == "unresolved":
+        names = self.told.get("names")
+        if names and not names["addresses"]:
             return Outcome.NOT_RESOLVED, self.unresolved()
-        if event == "resolved":
+        if names and self.ask.protocol == "dns":
             return Outcome.REACHABLE, "only the name was asked"
+        event = self.told.get("event")
+        if event is None:
+            return Outcome.NOT_RUNNING, f"{self.ask.source} stopped while the probe was made"
         if event in {"connected", "echoed"}:
             did = "accepted the connection" if event == "connected" else f"answered{self.kind_of_echo}"
             if self.target is not None and self.target.paused:
@@ -267,9 +270,12 @@ class _Judge:
 
     def listening(self) -> str:
         """What the target listens on instead, read from its namespace at the time of the probe."""
-        if self.target is None or self.ask.how == "published" or self.ask.target not in self.listeners:
+        if self.target is None or self.ask.how == "published":
             return ""
-        rows = self.listeners[self.ask.target][self.ask.protocol]
+        told = self.listeners.get(str(self.target.pid))
+        if told is None:
+            return ""
+        rows = told[self.ask.protocol]
         here = sorted({address for address, port in rows if port == self.ask.port})
         if here and not {"0.0.0.0", "::", self.told["address"]} & set(here):
             return f"; {self.ask.target} listens there on {' and '.join(here)} only"
@@ -279,6 +285,7 @@ class _Judge:
         return ""
 
     def no_gateway(self) -> str:
+        """Whether the source's networks leave it no way out."""
         if self.source is None:
             return ""
         sandbox = self.snapshot.sandbox(self.source)
@@ -291,8 +298,10 @@ class _Judge:
 
     def configuration(self) -> str:
         """What the configuration says of a pair whose packets vanish."""
-        if self.source is None or self.target is None or self.ask.how == "published":
+        if self.source is None or self.ask.how == "published":
             return ""
+        if self.target is None:
+            return self.no_gateway()
         shared = self.snapshot.shared_networks(self.source, self.target)
         if not shared:
             return f"; {self.ask.source} and {self.ask.target} share no network"

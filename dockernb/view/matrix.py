@@ -66,8 +66,6 @@ def _changed(matrix: Matrix, before: Matrix | None) -> Changes:
 def _caption(matrix: Matrix, before: Matrix | None, changed: Changes) -> str:
     asked = sorted({verdict.protocol.upper() for verdict in matrix.verdicts})
     told = f"Who reaches whom ({', '.join(asked)}): {len(matrix)} questions"
-    if matrix.elapsed_s:
-        told += f", answered in {matrix.elapsed_s:.1f} s"
     if before is not None:
         told += f"; {len(changed) or 'no'} {'pair has' if len(changed) == 1 else 'pairs have'} changed"
     return told

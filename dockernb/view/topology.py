@@ -331,8 +331,8 @@ class _Drawing:
             self.over.append(_padlock(left, bus.y - 19))
             inset = 17
         title = f"{network.name}: {', '.join(facts(network))}"
-        if network.bridge:
-            title += f"; Linux bridge {network.bridge}"
+        if network.bridge and network.id[:12] not in network.bridge:
+            title += f"; Linux bridge {network.bridge}"  # an id would make each run's picture another one
         sign = _change(bus.change) if bus.change else ""
         self.over.append(
             f'<text x="{left + inset:g}" y="{bus.y - 9:g}" style="font-size:13px;font-weight:700;fill:{INK}">'
@@ -393,8 +393,6 @@ class _Drawing:
     @staticmethod
     def endpoint_title(container: Container, endpoint: Endpoint) -> str:
         told = f"{container.name} on {endpoint.network}: {', '.join(endpoint.addresses) or 'no address'}"
-        if endpoint.mac:
-            told += f", MAC {endpoint.mac}"
         if endpoint.aliases:
             told += f", also called {', '.join(endpoint.aliases)}"
         return told

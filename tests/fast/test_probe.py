@@ -139,9 +139,12 @@ def test_an_unknown_source_is_an_error() -> None:
 def judged(told: dict[str, Any], source: str = "web", target: str = "db", **ask: Any) -> Verdict:
     fields: dict[str, Any] = {"how": "address", "asked": "172.22.0.10", "network": "database", "port": 5432}
     question = Ask(source, target, **(fields | {"protocol": "tcp"} | ask))
-    listeners = {"db": {"tcp": [["0.0.0.0", 5432], ["127.0.0.1", 9000]], "udp": []}}
+    state = snapshot_of()
+    db = state.container("db")
+    assert db
+    listeners = {str(db.pid): {"tcp": [["0.0.0.0", 5432], ["127.0.0.1", 9000]], "udp": []}}
     told = {"address": question.asked, "elapsed": 0.25} | told
-    return judge(question, told, snapshot_of(), listeners, 1.0)
+    return judge(question, told, state, listeners, 1.0)
 
 
 ICMP = {"event": "error", "origin": "icmp", "from": "172.20.0.1"}
@@ -202,7 +205,7 @@ ICMP = {"event": "error", "origin": "icmp", "from": "172.20.0.1"}
             "A rule in the network namespace of web forbids sending it.",
         ),
         ({"event": "closed"}, {"how": "published"}, Outcome.REFUSED, "docker-proxy found nothing behind it."),
-        ({"event": "gone"}, {}, Outcome.NOT_RUNNING, "web stopped while the probe was made."),
+        ({"event": None}, {}, Outcome.NOT_RUNNING, "web stopped while the probe was made."),
         (
             {"event": "silence"},
             {"protocol": "udp"},
@@ -239,12 +242,9 @@ def test_what_the_kernel_said_becomes_an_outcome_and_a_sentence(
     assert verdict.elapsed_s == 0.25
 
 
-def names(trouble: str, server: str = "127.0.0.11") -> dict[str, Any]:
-    return {
-        "event": "unresolved",
-        "address": "",
-        "names": {"server": server, "trouble": trouble, "addresses": []},
-    }
+def names(trouble: str, server: str = "127.0.0.11", found: str = "") -> dict[str, Any]:
+    found_all = [found] if found else []
+    return {"names": {"server": server, "trouble": trouble, "addresses": found_all, "elapsed": 0.5}}
 
 
 @pytest.mark.parametrize(
@@ -276,8 +276,7 @@ def test_why_a_name_does_not_resolve(told: dict[str, Any], source: str, target: 
 
 
 def test_who_resolved_the_name_is_told() -> None:
-    answer = {"server": "127.0.0.11", "trouble": "", "addresses": ["172.22.0.10"]}
-    told = {"event": "connected", "address": "172.22.0.10", "names": answer}
+    told = {"event": "connected", "address": "172.22.0.10"} | names("", found="172.22.0.10")
     verdict = judged(told, "api", how="name", asked="db", network="")
     assert verdict.reason == (
         "db is 172.22.0.10 (Docker's name server 127.0.0.11 says); 172.22.0.10:5432 accepted the connection."

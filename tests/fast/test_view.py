@@ -169,8 +169,18 @@ def test_the_text_says_the_same() -> None:
     assert "lonely: on no network" in text and "old: exited" in text
 
 
-def test_the_same_state_gives_the_same_picture() -> None:
-    assert topology(snapshot_of()).html == topology(snapshot_of()).html
+def test_another_run_of_the_same_lesson_gives_the_same_picture() -> None:
+    """Committed outputs are compared: no id, no time, no random number may be in them."""
+    whole = snapshot_of()
+    state = replace(whole, containers=tuple(c for c in whole.containers if not c.network_owner))
+    again = replace(
+        state,
+        networks=tuple(replace(n, id=n.id[::-1]) for n in state.networks),
+        containers=tuple(replace(c, id=c.id[::-1], pid=c.pid + 1) for c in state.containers),
+    )
+    assert topology(again).html == topology(state).html
+    later = replace(MATRIX, elapsed_s=9, verdicts=tuple(replace(v, elapsed_s=9) for v in MATRIX.verdicts))
+    assert matrix_picture(later).html == matrix_picture(MATRIX).html
 
 
 # -- the matrix ----------------------------------------------------------------------------------------------
@@ -200,7 +210,7 @@ def test_each_cell_has_a_sign_a_word_and_its_reasons() -> None:
     assert ">?</span> name: unresolved" in html and ">…</span> address: timed out" in html
     assert "Dropped on its way." in html
     assert 'aria-label="b to a: name: unresolved; address: timed out"' in html
-    assert "3 questions, answered in 1.3 s" in html
+    assert "Who reaches whom (TCP): 3 questions" in html
 
 
 def test_the_matrix_marks_what_changed() -> None:
