@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dockernb.course import Check, check, predict
     from dockernb.errors import DockernbError
-    from dockernb.front import hosts, lab, panel
-    from dockernb.measure import compare, iperf3
+    from dockernb.front import compare, hosts, lab, panel
+    from dockernb.measure import Iperf3
     from dockernb.probe import reach, snapshot
     from dockernb.session import fetch
     from dockernb.view import look
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _WHERE = {
     "Check": "course",
     "DockernbError": "errors",
+    "Iperf3": "measure",
     "check": "course",
-    "compare": "measure",
+    "compare": "front",
     "fetch": "session",
     "hosts": "front",
-    "iperf3": "measure",
     "lab": "front",
     "look": "view",
     "panel": "front",

@@ -1,10 +1,12 @@
 """The front door: what a lesson's first cells call, with progress shown and a badge displayed."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 from IPython.display import display
 
-from dockernb import session, view
+from dockernb import measure, session, view
 from dockernb.labhost.several import Hosts, start_several
 from dockernb.session import Lab
 from dockernb.view.badge import badge
@@ -41,6 +43,27 @@ def hosts(count: int, *, provider: str | None = None) -> Hosts:
     """
     with progress(f"Starting {count} lab hosts", 1.5 * count) as bar:
         return start_several(count, provider=provider, report=bar.report)
+
+
+def compare(
+    lab: Lab, arrangements: Mapping[str, measure.Iperf3], *, runs: int = 5, seconds: int = 1
+) -> pd.DataFrame:
+    """Measure throughput by iperf3, every arrangement `runs` times in random order, with a progress bar.
+
+    Args:
+        lab: The session.
+        arrangements: What to measure, by the name that the plot shows: `dn.Iperf3(server, client)`.
+        runs: Runs of each; a comparison needs five or more.
+        seconds: Measured length of a run, in whole seconds.
+
+    Returns:
+        One row a run, failed ones with their reason and without figures; see `dockernb.measure.compare`.
+
+    Raises:
+        MeasureError: A container is unknown or not running, or an arrangement makes no sense.
+    """
+    with progress("Measuring", expected=len(arrangements) * runs * (seconds + 2.5)) as bar:
+        return measure.compare(lab, arrangements, runs=runs, seconds=seconds, report=bar.report)
 
 
 def panel(lab: Lab, **options: Any) -> Any:

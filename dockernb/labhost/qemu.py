@@ -51,7 +51,7 @@ def version() -> str:
     if not shutil.which(PROGRAM):
         raise UnavailableError(
             f"The vm provider needs {PROGRAM}: install it with `sudo apt-get install qemu-system-x86` "
-            "(conda: `conda install -c conda-forge qemu`)."
+            "(conda-forge has no QEMU of this kind)."
         )
     out = subprocess.run(
         [PROGRAM, "--version"], capture_output=True, text=True, timeout=20, check=False

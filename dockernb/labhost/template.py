@@ -139,7 +139,9 @@ def build(report: Report, *, force: bool = False) -> Template:
             build_rootfs(work, "vm", lambda text, part: report(text, 0.4 * part))
             asyncio.run(_freeze(work, lambda text, part: report(text, 0.4 + 0.6 * part)))
             _finish(work, time.time() - started)
-            shutil.rmtree(target, ignore_errors=True)
+            # A machine that still runs on an older template keeps its files; nobody else will want them.
+            for old in {target, *store.cache().glob(f"template-*-{qemu.accelerator().name}")}:
+                shutil.rmtree(old, ignore_errors=True)
             work.rename(target)
         except OSError as problem:
             raise BuildError(f"The lab host could not be built: {problem.strerror or problem}.") from problem

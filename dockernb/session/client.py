@@ -9,10 +9,11 @@ The learner writes ordinary Docker SDK code. Between the SDK and the engine each
 - a lab host that is gone is one sentence, not a stack of three libraries.
 """
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -36,7 +37,17 @@ class LessonAPI(LabHostAPI):
         self, *args: Any, labels: Mapping[str, str], recorder: Recorder, gone: str, **kwargs: Any
     ) -> None:
         self._labels, self._recorder, self._gone = dict(labels), recorder, gone
+        self._recording = True
         super().__init__(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """Requests of the library's own, which the CLI twin does not show."""
+        before, self._recording = self._recording, False
+        try:
+            yield
+        finally:
+            self._recording = before
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Pass one request on. See the module's text for what happens on the way.
@@ -64,6 +75,8 @@ class LessonAPI(LabHostAPI):
         except OSError as problem:
             # No connection, or the credentials of a host that ended; what the engine answers is never an OSError here.
             raise HostError(self._gone) from problem
+        if not self._recording:
+            return response
         streamed = kwargs.get("stream") or "upgrade" in {name.lower() for name in request.headers}
         self._recorder.record(
             request.method or "GET",
@@ -185,7 +198,8 @@ def explain(problem: docker.errors.APIError, client: docker.DockerClient) -> str
         return (
             f"Docker says: {said}. Another lesson made it: run lab.host.reset() for a pristine Docker host."
         )
-    if problem.status_code == requests.codes.not_found and "No such image" in said:
+    if "No such image" in said or "lookup registry" in said:
+        # The SDK answers a missing image by a pull, and the lab host knows no registry.
         names = sorted(tag for image in client.images.list() for tag in image.tags)
-        return f"Docker says: {said}. Nothing is pulled here; the lab host has {', '.join(names)}."
+        return f"There is no such image here, and nothing is pulled. The lab host has {', '.join(names)}."
     return f"Docker says: {said}."

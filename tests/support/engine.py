@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import docker
 
 READY_WITHIN = 20.0  # seconds; it takes 0.3 to 1
+UNPACKED = pathlib.Path(__file__).resolve().parents[2] / "build/engine/bin"  # made by .ci/setup
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 OTHER_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | CLONE_NEWNET  # mount, cgroup, uts, ipc
@@ -48,13 +49,16 @@ def why_not() -> str:
     if sys.platform != "linux" or os.geteuid() != 0:
         return "a native engine for tests needs root on Linux"
     if missing := [tool for tool in ("dockerd", "containerd", "runc", "ip", "iptables") if not which(tool)]:
-        return f"no {', '.join(missing)} here: apt-get install docker.io iproute2 iptables"
+        return f"no {', '.join(missing)} here: run `make test`, which fetches them"
     return ""
 
 
 def which(tool: str, root: pathlib.Path = pathlib.Path("/")) -> str | None:
     """The path of a program, root's own directories included, in a tree."""
-    return shutil.which(tool, path=":".join(str(root / d) for d in ("usr/sbin", "usr/bin", "sbin", "bin")))
+    places = [root / folder for folder in ("usr/sbin", "usr/bin", "sbin", "bin")]
+    if root == pathlib.Path("/"):
+        places.insert(0, UNPACKED)
+    return shutil.which(tool, path=":".join(map(str, places)))
 
 
 @dataclass(frozen=True)
@@ -233,7 +237,7 @@ def run_engine(order: dict[str, Any]) -> None:
         check(libc.syscall(number, str(root).encode(), f"{root}/old".encode()), "pivot_root")
         os.chdir("/")
         check(libc.umount2(b"/old", MNT_DETACH), "umount")
-    os.environ["PATH"] = f"{directory}/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    os.environ["PATH"] = f"{directory}/bin:{UNPACKED}:/usr/sbin:/usr/bin:/sbin:/bin"
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=10)
     choose_iptables(directory / "bin")
     (directory / "daemon.json").write_text("{}")  # the host's own /etc/docker/daemon.json is none of ours
