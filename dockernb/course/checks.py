@@ -266,7 +266,12 @@ def keeps_out(network: str, target: str, port: int) -> Condition:
         for source in members(sight.state):
             for verdict in sight.ways(source, target, port):
                 if verdict.outcome is Outcome.REACHABLE:
-                    way = "its name" if verdict.how == "name" else f"{verdict.how} {verdict.asked}"
+                    way = {
+                        "name": "its name",
+                        "alias": f"its alias {verdict.asked}",
+                        "address": f"its address {verdict.asked}",
+                        "published": f"port {verdict.port} of the Docker host, where it is published",
+                    }[verdict.how]
                     return f"{source} is on {network} and reaches {target} by {way}."
         return ""
 

@@ -52,7 +52,7 @@ def make_view(prediction: Prediction) -> widgets.VBox:
 
 
 def _choice(prediction: Prediction) -> widgets.RadioButtons:
-    """Radio buttons: Tab into them, arrow keys to choose."""
+    """Radio buttons: Tab and Space; the arrow keys JupyterLab keeps for itself, which is why Tab stops at each."""
     field = widgets.RadioButtons(
         options=list(prediction.choices),
         value=prediction.guess,

@@ -163,7 +163,10 @@ def application_stopped(lab: Stage) -> None:
             "web-server is on frontend-network and reaches postgres-db by its name.",
         ),
         (one_network_for_all, "web-server is on frontend-network and reaches postgres-db by its name."),
-        (database_published, "is on frontend-network and reaches postgres-db by published 10."),
+        (
+            database_published,
+            "is on frontend-network and reaches postgres-db by port 15432 of the Docker host, where it is published.",
+        ),
         (application_cut, "web-server does not reach api-server on port 3000: "),
         (application_stopped, '"api-server" is there, but it is exited: start it.'),
     ],
