@@ -202,6 +202,9 @@ class Picture(Figure):
 
     alternative: str = ""
 
+    def __repr__(self) -> str:
+        return self.alternative or super().__repr__()
+
     def _repr_html_(self) -> str:
         buffer = io.StringIO()
         self.savefig(buffer, format="svg", transparent=True)

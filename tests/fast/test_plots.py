@@ -184,7 +184,7 @@ def test_a_notebook_gets_themed_svg_with_the_words() -> None:
     markup = figure._repr_html_()
     root = ElementTree.fromstring(markup.replace("xlink:href", "href"))
     assert root.get("role") == "img"
-    assert root.get("aria-label") == plots.alt_text(ax)
+    assert root.get("aria-label") == plots.alt_text(ax) == repr(figure)
     assert "var(--jp-content-font-color1" in markup
     assert "<metadata>" not in markup
     assert "<script" not in markup
