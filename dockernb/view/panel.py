@@ -87,12 +87,15 @@ class IsolationPanel:
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
         """The widget, and for readers without a kernel what it shows now."""
-        pictures = matrix_picture(self.model.matrix), topology(self.model.state)
+        pictures = [
+            picture._repr_mimebundle_()
+            for picture in (matrix_picture(self.model.matrix), topology(self.model.state))
+        ]
         live: dict[str, str] = self.widget._repr_mimebundle_(**options)
-        return live | {
-            "text/html": "".join(picture.html for picture in pictures),
-            "text/plain": "\n\n".join(picture.text for picture in pictures),
+        still = {
+            kind: "\n\n".join(bundle[kind] for bundle in pictures) for kind in ("text/html", "text/plain")
         }
+        return live | still
 
     def _on_state(self, _change: object) -> None:
         model = self.model

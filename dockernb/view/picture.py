@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -47,16 +49,37 @@ CODE_FONT = "var(--jp-code-font-family, ui-monospace, monospace)"
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a cell shows: ``html`` where that can be drawn, ``text`` elsewhere."""
+    """What a cell shows: ``html`` (a table, or one SVG element) where that can be drawn, ``text`` elsewhere."""
 
     html: str
     text: str
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
-        return {"text/html": self.html, "text/plain": self.text}
+        html = _portable(self.html, self.text) if self.html.startswith("<svg") else self.html
+        return {"text/html": html, "text/plain": self.text}
 
     def __repr__(self) -> str:
         return self.text
+
+
+def _portable(svg: str, text: str) -> str:
+    """An SVG that also shows where the notebook is not trusted yet.
+
+    There JupyterLab takes the tags out of an inline SVG and leaves its words in a heap, but it shows an
+    image. So the output is an image, which a script, where scripts may run, replaces by the drawing that it
+    holds: only inside the page does the drawing follow the theme and show its tooltips.
+    """
+    data = base64.b64encode(svg.encode()).decode()
+    width = re.search(r"max-width:[0-9.]+px", svg)
+    place = identity("dnb-picture", svg)
+    return (
+        f'<div data-dnb="{place}"><img alt="{mark(text)}" src="data:image/svg+xml;base64,{data}" '
+        f'style="width:100%;{width[0] if width else ""}"></div>'
+        f"<script>document.querySelectorAll('[data-dnb={place}]').forEach(place => {{"
+        "const held = place.querySelector('img'); if (held) place.innerHTML = new TextDecoder().decode("
+        "Uint8Array.from(atob(held.src.split(',')[1]), letter => letter.charCodeAt(0)));"
+        "});</script>"
+    )
 
 
 def mark(text: str) -> str:

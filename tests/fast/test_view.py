@@ -1,5 +1,6 @@
 """Pictures: what they must say, whatever they look like."""
 
+import base64
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -236,6 +237,15 @@ def test_a_large_matrix_keeps_signs_words_go_to_the_legend() -> None:
 def test_outcomes_are_told_apart_without_colour() -> None:
     assert set(SIGNS) == set(COLOURS) == set(Outcome)
     assert len(set(SIGNS.values())) == len(Outcome)
+
+
+def test_a_drawing_shows_in_a_notebook_that_is_not_trusted() -> None:
+    """JupyterLab's sanitizer drops scripts, and of an inline SVG everything but the words; it keeps images."""
+    picture = topology(snapshot_of())
+    output = picture._repr_mimebundle_()["text/html"]
+    assert "<svg" not in output and 'alt="frontend (bridge' in output
+    held = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', output)
+    assert held and base64.b64decode(held[1]).decode() == picture.html
 
 
 def test_a_notebook_gets_html_and_text() -> None:
