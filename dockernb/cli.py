@@ -306,15 +306,23 @@ def _existing(path: Any) -> Any:
 
 
 class _progress:  # noqa: N801  (used like a function)
-    """dockernb.view's progress bar, as a report function."""
+    """dockernb.view's progress bar, as a report function; a log file gets a line for each step instead."""
 
     def __init__(self, title: str, expected: float) -> None:
         from dockernb.view.progress import progress  # noqa: PLC0415
 
         self._bar = progress(title, expected)
+        self._said = ""
 
     def __enter__(self) -> Callable[[str, float], None]:
-        return self._bar.__enter__().report
+        report = self._bar.__enter__().report
+        return report if sys.stderr.isatty() else self._say
+
+    def _say(self, text: str, _fraction: float) -> None:
+        step = text.split(" (about", maxsplit=1)[0]
+        if step != self._said:
+            print(step, file=sys.stderr, flush=True)
+            self._said = step
 
     def __exit__(self, *what: Any) -> None:
         self._bar.__exit__(*what)

@@ -84,7 +84,11 @@ _FILES = {
 
 # Path to owner (both user and group) and mode.
 _DIRECTORIES = {
+    "media": (0, 0o755),
+    "mnt": (0, 0o755),
+    "opt": (0, 0o755),
     "run/lock": (0, 0o1777),
+    "srv": (0, 0o755),
     "run/postgresql": (_POSTGRES, 0o3777),
     "usr/local/bin": (0, 0o755),
     "usr/local/sbin": (0, 0o755),
