@@ -77,6 +77,10 @@ class Recording(docker.APIClient):
         return response
 
 
+NODE = {"Availability": "active", "Role": "manager", "Labels": {}}
+"""The specification of a fresh swarm's node."""
+
+
 class Bench:
     """One engine, docker-py on it with a recorder, and the real CLI."""
 
@@ -123,34 +127,38 @@ class Bench:
             found["network " + item["Name"]] = api.inspect_network(item["Id"])
         for item in api.volumes()["Volumes"] or ():
             found["volume " + item["Name"]] = item
-        if api.info()["Swarm"]["LocalNodeState"] == "active":
+        if self.swarming():
             for item in api.services():
                 found["service " + item["Spec"]["Name"]] = api.inspect_service(
                     item["ID"], insert_defaults=True
                 )
             for node in api.nodes():
-                if node["Spec"] != {"Availability": "active", "Role": "manager", "Labels": {}}:
+                if node["Spec"] != NODE:
                     found["node " + node["ID"]] = node["Spec"]
         return found
 
     def clear(self) -> None:
         """Back to nothing, but for the image and the swarm. A service's tasks go some moments after it."""
         api = self.docker.api
-        if api.info()["Swarm"]["LocalNodeState"] == "active":
-            for item in api.services():
-                api.remove_service(item["ID"])
-            for node in api.nodes():
-                spec = {"Availability": "active", "Role": "manager"}
-                api.update_node(node["ID"], node["Version"]["Index"], spec)
         deadline = time.monotonic() + 20
         while self.seen():
             assert time.monotonic() < deadline, f"still there: {list(self.seen())}"
+            if self.swarming():
+                for item in api.services():
+                    self.gone(api.remove_service, item["ID"])
+                for node in api.nodes():
+                    if node["Spec"] != NODE:
+                        self.gone(api.update_node, node["ID"], node["Version"]["Index"], NODE)
             for item in api.containers(all=True):
                 self.gone(api.remove_container, item["Id"], v=True, force=True)
             for item in self.networks():
                 self.gone(api.remove_network, item["Id"])
             for item in api.volumes()["Volumes"] or ():
                 self.gone(api.remove_volume, item["Name"])
+
+    def swarming(self) -> bool:
+        """Whether the engine is a swarm's node."""
+        return bool(self.docker.api.info()["Swarm"]["LocalNodeState"] == "active")
 
     @staticmethod
     def gone(remove: Callable[..., None], *args: Any, **kwargs: Any) -> None:
@@ -159,9 +167,18 @@ class Bench:
             remove(*args, **kwargs)
 
 
-@pytest.fixture(scope="module")
-def bench() -> Iterator[Bench]:
-    with engine() as native:
+@pytest.fixture(scope="module", params=["installed", "the lab host's"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """The engine that is installed here (20.10 on bookworm), and the lab host's own (26.1)."""
+    root = None
+    if request.param != "installed":
+        trees = request.config.cache.mkdir("labhost").glob(
+            "*/tree/usr/sbin/dockerd"
+        )  # see test_container_provider
+        root = next((tree.parents[2] for tree in trees), None)
+        if root is None:
+            pytest.skip("no tree of the lab host: run tests/engine/test_container_provider.py first")
+    with engine(root) as native:
         made = Bench(native)
         made.docker.api.import_image_from_data(image(), repository="tiny", tag="latest")
         yield made
@@ -213,7 +230,10 @@ def plain(value: Any) -> Any:
         for key, item in value.items():
             if key in UNIQUE | THE_CLI_SENDS:
                 continue
-            kept[re.sub(r"^[0-9a-f]{64}$", "ID", key)] = plain(item)
+            by_id = re.fullmatch("[0-9a-f]{64}", key)  # a network's containers
+            kept[item["Name"] if by_id else key] = plain(item)
+        if kept.get("Env"):
+            kept["Env"] = sorted(kept["Env"])  # the engine shuffles it
         if kept.get("Binds"):
             # docker-py writes ":rw" where the CLI writes nothing.
             kept["Binds"] = [bind.removesuffix(":rw") for bind in kept["Binds"]]
