@@ -66,11 +66,11 @@ def compare(
         return measure.compare(lab, arrangements, runs=runs, seconds=seconds, report=bar.report)
 
 
-def panel(lab: Lab, **options: Any) -> Any:
-    """The isolation panel of a lesson, as a widget.
+def panel(lab: Lab, **options: Any) -> view.IsolationPanel:
+    """The isolation panel of a lesson: a widget, and pictures for readers without a kernel.
 
     Args:
         lab: The session.
         options: What is probed: sources, targets, ports, ... of `dn.reach`.
     """
-    return view.IsolationPanel(lab, **options).widget
+    return view.IsolationPanel(lab, **options)

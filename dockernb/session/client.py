@@ -140,7 +140,7 @@ class LessonAPI(LabHostAPI):
     def _keep_network(self, body: dict[str, Any]) -> requests.Response | None:
         """An earlier run of the cell made this very network: keep it. With other settings: make room for it."""
         wanted = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
-        body["Labels"][SPEC] = wanted
+        body["Labels"].setdefault(SPEC, wanted)  # a network that is made anew by the panel keeps its own
         old = self._find("networks", body.get("Name", ""))
         if old is None or old["Name"] != body.get("Name") or not self._ours(old["Labels"]):
             return None

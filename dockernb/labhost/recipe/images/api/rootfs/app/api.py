@@ -99,7 +99,9 @@ class Api(BaseHTTPRequestHandler):
 
     def _notes(self):
         rows = self.database.query("SELECT id, text, written FROM notes ORDER BY id DESC")
-        self._answer(200, [{"id": number, "text": text, "written": str(written)} for number, text, written in rows])
+        self._answer(
+            200, [{"id": number, "text": text, "written": str(written)} for number, text, written in rows]
+        )
 
     def _add_note(self):
         length = int(self.headers.get("Content-Length") or 0)
@@ -116,7 +118,9 @@ class Api(BaseHTTPRequestHandler):
         try:
             work()
         except psycopg.Error as problem:
-            self._answer(503, {"status": "unavailable", "error": f"{self.database.place}: {one_line(problem)}"})
+            self._answer(
+                503, {"status": "unavailable", "error": f"{self.database.place}: {one_line(problem)}"}
+            )
 
     def _answer(self, status, content):
         body = (json.dumps(content, ensure_ascii=False) + "\n").encode()
