@@ -119,6 +119,8 @@ class Bench:
         api = self.docker.api
         found: dict[str, Any] = {}
         for item in api.containers(all=True):
+            if "com.docker.swarm.service.id" in item["Labels"]:
+                continue  # a service's task: it comes and goes in its own time
             data = api.inspect_container(item["Id"])
             found["container " + data["Name"]] = data
             for number, identity in enumerate(data.get("ExecIDs") or ()):
@@ -236,7 +238,11 @@ def plain(value: Any) -> Any:
             kept["Env"] = sorted(kept["Env"])  # the engine shuffles it
         if kept.get("Binds"):
             # docker-py writes ":rw" where the CLI writes nothing.
-            kept["Binds"] = [bind.removesuffix(":rw") for bind in kept["Binds"]]
+            kept["Binds"] = sorted(
+                bind.removesuffix(":rw") for bind in kept["Binds"]
+            )  # the CLI shuffles them
+        if kept.get("Mounts") and "Destination" in kept["Mounts"][0]:
+            kept["Mounts"] = sorted(kept["Mounts"], key=lambda mount: mount["Destination"])
         if kept.get("Mode") == "vip":
             del kept["Mode"]  # a service's default
         if {"Destination", "Mode"} <= set(kept):
