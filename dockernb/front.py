@@ -4,17 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from IPython import get_ipython
+from IPython.core.magic import no_var_expand
 from IPython.display import display
 
 from dockernb import measure, session, view
 from dockernb.labhost.several import Hosts, start_several
-from dockernb.session import Lab
+from dockernb.session import Lab, magic
 from dockernb.view.badge import badge
 from dockernb.view.progress import progress
 
 
 def lab(name: str, *, provider: str | None = None) -> Lab:
     """Open a lesson: start or join the lab host, show what it is, and return the session.
+
+    In a notebook `%%docker` and `%docker` then run command lines on this lab host; see `dockernb.session.magic`.
 
     Args:
         name: The lesson, which is the name of its notebook, for example "06-three-tier-lab".
@@ -28,7 +32,29 @@ def lab(name: str, *, provider: str | None = None) -> Lab:
         opened = session.open_lab(name, provider=provider, report=bar.report)
         conditions = opened.host.conditions
     display(badge(opened.host, conditions, opened.left_over()))  # type: ignore[no-untyped-call]
+    _register_magics(opened)
     return opened
+
+
+def _register_magics(lab: Lab) -> None:
+    """Make `%%docker` and `%docker` mean this lesson's lab host."""
+    shell = get_ipython()
+    if shell is None:
+        return
+
+    @no_var_expand  # {{.Names}} and $HOME are the command line's
+    def docker(line: str, cell: str | None = None) -> None:
+        """Run command lines on the lesson's lab host.
+
+        %docker ps --all            one docker command
+        %%docker [--limit SECONDS]  the cell is a script for the lab host's bash
+        """
+        if cell is None:
+            magic.run_cell(lab, f"docker {line}")
+        else:
+            magic.run_cell(lab, cell, limit=magic.limit_of(line))
+
+    shell.register_magic_function(docker, "line_cell", "docker")
 
 
 def hosts(count: int, *, provider: str | None = None) -> Hosts:
