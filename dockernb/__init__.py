@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dockernb.errors import DockernbError
     from dockernb.front import compare, hosts, lab, panel
     from dockernb.measure import Iperf3
-    from dockernb.probe import reach, snapshot
+    from dockernb.probe import reach, snapshot, why
     from dockernb.session import fetch
     from dockernb.view import look
     from dockernb.view.plots import throughput
@@ -37,6 +37,7 @@ _WHERE = {
     "reach": "probe",
     "snapshot": "probe",
     "throughput": "view.plots",
+    "why": "probe",
 }
 
 __all__ = sorted(_WHERE)  # noqa: PLE0605

@@ -8,19 +8,21 @@ the answers.
 The plan and the answer are JSON::
 
     plan   = {"timeout": 1.0, "ipv6": false,
+              "payload": null | 1472,               # with it, an echo must pass in this size, too, in one piece
               "nodes": {"web": 4242, "host": 0},    # a process of the namespace; 0: our own, -1: made here
               "outside": null | [80, ...],          # the TCP ports on which the outside answers
               "asks": [[source, "name" | "address", subject, port, protocol, watch, target's process], ...]}
     answer = {"results": [[shot, lookup], ...],     # one an ask, in order: indices below, or null
               "shots": [{"event": ..., "address": ..., "elapsed": ..., "errno": ..., "origin": ...,
-                         "icmp": [type, code], "from": ..., "alone": ...}, ...],
+                         "icmp": [type, code], "from": ..., "mtu": ..., "alone": ..., "small": ...}, ...],
               "lookups": [{"elapsed": ..., "server": ..., "trouble": ..., "addresses": [...]}, ...],
               "listeners": {"4242": {"tcp": [["0.0.0.0", 80]], "udp": []}}}   # of those who refused
 
 ``event`` is one of: connected, closed (connected, then closed at once), echoed (an answer to UDP or ICMP),
 error (see ``errno``, and ``origin``, ``icmp``, ``from`` when a packet said so), silence. A source that has
 no process any more has neither shot nor lookup. ``watch`` asks to look whether an open connection closes at
-once, as docker-proxy's does when nothing is behind it. ``trouble`` is empty, "hosts file" (which is none),
+once, as docker-proxy's does when nothing is behind it. ``small`` tells that a small echo was answered where
+the large one was not. ``trouble`` is empty, "hosts file" (which is none),
 or what kept the name from being resolved.
 """
 
@@ -43,6 +45,11 @@ from typing import Any
 
 _CLONE_NEWNET = 0x40000000
 _IP_RECVERR, _IPV6_RECVERR = 11, 25  # linux/in.h, linux/in6.h
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = (
+    10,
+    23,
+    3,
+)  # never fragment, whatever is known of the path
 _A, _AAAA = 1, 28  # DNS record types
 _NXDOMAIN = 3
 _DNS_TROUBLE = {1: "format error", 2: "server failure", 4: "not implemented", 5: "refused"}  # RFC 1035, 4.1.1
@@ -54,6 +61,7 @@ _SOCKETS = {
 }
 _RANK = {"connected": 0, "echoed": 1, "closed": 2, "error": 3, "silence": 4}
 _SPARE_DESCRIPTORS = 64
+_SMALL = 0x8000  # tells the number of a small echo from that of the large one
 _LOOK = 0.25  # seconds in which docker-proxy finds out that nothing is behind a port
 _OUTSIDE_NET = "203.0.113."  # a range for documentation (RFC 5737): nobody's address
 _OUTSIDE_LINK = "dnb-outside"
@@ -140,6 +148,7 @@ class _Shot:
         self.watch = False
         self.socket: socket.socket | None = None
         self.token = 0
+        self.small: bool | None = None  # whether the small echo was answered; None: there is but one
         self.ticket = 0  # as a lookup's
         self.started = 0.0
         self.connected_after: float | None = None  # set while an open connection is watched for its end
@@ -271,7 +280,7 @@ class _Run:
         self.enter(shot.space)
         shot.started = time.monotonic()
         self.counter += 1
-        shot.token = self.counter & 0xFFFF
+        shot.token = self.counter & 0x7FFF
         try:
             family = socket.AF_INET6 if ":" in shot.address else socket.AF_INET
             kind, number = _SOCKETS[shot.protocol]
@@ -287,13 +296,26 @@ class _Run:
             if shot.protocol == "udp":
                 shot.socket.send(_datagram(shot.port))
             elif shot.protocol == "icmp":
-                shot.socket.send(_echo(family, shot.token))
+                self.send_echoes(shot)
         except OSError as error:
             self.finish(shot, {"event": "error", "errno": error.errno, "origin": "local"})
             return
         self.open[shot.socket.fileno()] = shot
         self.poll.register(shot.socket, select.EPOLLOUT if shot.protocol == "tcp" else select.EPOLLIN)
         self.expire(shot, self.timeout)
+
+    def send_echoes(self, shot: _Shot) -> None:
+        """One echo request; or a small one with a number of its own, and one of the size that must pass."""
+        assert shot.socket is not None
+        size = self.plan["payload"]
+        if size is not None:
+            shot.small = False
+            shot.socket.send(_echo(shot.socket.family, shot.token ^ _SMALL))
+            if shot.socket.family == socket.AF_INET:
+                shot.socket.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+            else:
+                shot.socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+        shot.socket.send(_echo(shot.socket.family, shot.token, size or 0))
 
     def expire(self, what: _Lookup | _Shot, seconds: float) -> None:
         self.counter += 1
@@ -329,7 +351,7 @@ class _Run:
             elif what.connected_after is not None:  # it stayed open while it was watched
                 self.finish(what, {"event": "connected"})
             else:
-                self.finish(what, {"event": "silence", "alone": self.alone(what)})
+                self.finish(what, {"event": "silence", "alone": self.alone(what), "small": bool(what.small)})
 
     def see(self, shot: _Shot, events: int) -> None:
         assert shot.socket is not None
@@ -353,8 +375,10 @@ class _Run:
             elif shot.protocol == "tcp":
                 self.finish(shot, {"event": "connected"})
             return
-        data = shot.socket.recv(2048)
-        if shot.protocol == "udp" or _is_reply(shot.socket.family, data, shot.token):
+        data = shot.socket.recv(65536)
+        if shot.small is not None and _is_reply(shot.socket.family, data, shot.token ^ _SMALL):
+            shot.small = True
+        elif shot.protocol == "udp" or _is_reply(shot.socket.family, data, shot.token):
             self.finish(shot, {"event": "echoed"})
 
     def finish(self, shot: _Shot, told: Told) -> None:
@@ -537,8 +561,10 @@ def _cause(sock: socket.socket) -> Told:
     for level, kind, data in ancillary:
         if (level, kind) not in ((socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)):
             continue
-        code, origin, icmp_type, icmp_code = struct.unpack_from("=IBBB", data)
+        code, origin, icmp_type, icmp_code, info = struct.unpack_from("=IBBBxI", data)
         told: Told = {"errno": code, "origin": {1: "local", 2: "icmp", 3: "icmp6"}.get(origin, "")}
+        if code == errno.EMSGSIZE:
+            told["mtu"] = info
         if origin in (2, 3):
             told["icmp"] = [icmp_type, icmp_code]
             offender = data[16:]
@@ -556,9 +582,10 @@ def _datagram(port: int | None) -> bytes:
     return _question(1, "dockernb", _A) if port == 53 else b"dockernb\n"
 
 
-def _echo(family: int, token: int) -> bytes:
-    """An ICMP echo request. The kernel fills in the checksum of ICMPv6 only."""
-    body = struct.pack("!HH", os.getpid() & 0xFFFF, token) + b"dockernb"
+def _echo(family: int, token: int, size: int = 0) -> bytes:
+    """An ICMP echo request with at least `size` bytes of data. The kernel fills in ICMPv6's checksum only."""
+    data = b"dockernb".ljust(size, b".")
+    body = struct.pack("!HH", os.getpid() & 0xFFFF, token) + data + bytes(len(data) % 2)
     if family == socket.AF_INET6:
         return struct.pack("!BBH", 128, 0, 0) + body
     total = sum(array.array("H", struct.pack("!BBH", 8, 0, 0) + body))

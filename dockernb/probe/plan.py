@@ -36,12 +36,13 @@ class Plan:
         """Those rows that need asking."""
         return [row for row in self.rows if isinstance(row, Ask)]
 
-    def message(self, timeout: float) -> dict[str, Any]:
+    def message(self, timeout: float, payload: int | None = None) -> dict[str, Any]:
         """The plan as `_inside.main` takes it."""
         asks = self.asks
         needed = {ask.source for ask in asks}
         return {
             "timeout": timeout,
+            "payload": payload,
             "ipv6": self.ipv6,
             "outside": list(self.outside_ports) if OUTSIDE in needed | {a.target for a in asks} else None,
             "nodes": {name: pid for name, pid in self.processes.items() if name in needed},

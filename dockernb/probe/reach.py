@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from dockernb.model import Snapshot
 from dockernb.probe.matrix import Matrix
-from dockernb.probe.plan import make_plan
+from dockernb.probe.plan import Plan, make_plan
 from dockernb.probe.snapshot import snapshot as take_snapshot
 from dockernb.probe.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from dockernb.session import Lab
 
-_GRACE = 30.0  # seconds beyond the sockets' own limits before the helper call is given up
+GRACE = 30.0  # seconds beyond the sockets' own limits before the helper call is given up
 
 
 def reach(
@@ -29,6 +29,7 @@ def reach(
     by: Sequence[str] | None = None,
     networks: Sequence[str] | None = None,
     timeout: float = 1.0,
+    payload: int | None = None,
     snapshot: Snapshot | None = None,
 ) -> Matrix:
     """Ask from inside each source whether it reaches each target.
@@ -49,6 +50,8 @@ def reach(
             published port, or by address where nothing is published.
         networks: only members of these networks, and only their addresses there.
         timeout: seconds without an answer that count as dropped.
+        payload: bytes of data with which an echo must pass, too, in one piece: 1472 fill a packet of 1500
+            bytes (IPv4). It concerns "icmp" only.
         snapshot: the state to plan from, when one has just been taken.
 
     Raises:
@@ -57,10 +60,23 @@ def reach(
     """
     state = take_snapshot(lab) if snapshot is None else snapshot
     plan = make_plan(state, sources, targets, ports=ports, protocols=protocols, by=by, networks=networks)
-    source = resources.files("dockernb.probe").joinpath("_inside.py").read_text(encoding="utf-8")
     began = time.monotonic()
-    answer = lab.host.call(source, plan.message(timeout), timeout=3 * timeout + _GRACE) if plan.asks else {}
+    answer = (
+        lab.host.call(inside(), plan.message(timeout, payload), timeout=3 * timeout + GRACE)
+        if plan.asks
+        else {}
+    )
     elapsed = time.monotonic() - began
+    return Matrix(verdicts(plan, answer, state, timeout), plan.sources, plan.targets, round(elapsed, 3))
+
+
+def inside() -> str:
+    """The source of what runs on the lab host."""
+    return resources.files("dockernb.probe").joinpath("_inside.py").read_text(encoding="utf-8")
+
+
+def verdicts(plan: Plan, answer: Mapping[str, Any], state: Snapshot, timeout: float) -> tuple[Verdict, ...]:
+    """What `_inside` answered to a plan, as one verdict for each row."""
     results = iter(answer.get("results", ()))
 
     def told() -> dict[str, Any]:
@@ -69,8 +85,7 @@ def reach(
         names = {} if lookup is None else {"names": answer["lookups"][lookup]}
         return names if shot is None else answer["shots"][shot] | names
 
-    verdicts = tuple(
+    return tuple(
         row if isinstance(row, Verdict) else judge(row, told(), state, answer["listeners"], timeout)
         for row in plan.rows
     )
-    return Matrix(verdicts, plan.sources, plan.targets, round(elapsed, 3))

@@ -28,6 +28,7 @@ class Outcome(StrEnum):
 
     REACHABLE = "reachable"
     PAUSED = "paused"
+    BLACK_HOLE = "large packets lost"
     NO_ANSWER = "no answer"
     REFUSED = "refused"
     REJECTED = "rejected"
@@ -213,6 +214,12 @@ class _Judge:
         return " the echo request" if self.ask.protocol == "icmp" else " the datagram"
 
     def silence(self) -> tuple[Outcome, str]:
+        if self.told.get("small"):
+            return (
+                Outcome.BLACK_HOLE,
+                f"small packets to {self.told['address']} arrive, large ones vanish and nobody says why: "
+                "an MTU black hole",
+            )
         if self.told.get("alone"):
             on = f" on {self.ask.network}" if self.ask.network else ""
             return (
@@ -249,6 +256,14 @@ class _Judge:
                 Outcome.REFUSED,
                 f"{self.told['address']} answered with {how}: {nothing}" + self.listening(),
             )
+        if code == errno.EMSGSIZE:
+            if not sender:
+                return (
+                    Outcome.FAILED,
+                    f"so large a packet does not fit out of {self.ask.source}'s own interface",
+                )
+            fit = f"at most {self.told['mtu']} bytes fit into one packet there"
+            return Outcome.FAILED, f"{sender} answered that {fit} (ICMP)"
         if code in {errno.ENETUNREACH, errno.EHOSTUNREACH}:
             if sender:
                 return (
@@ -277,7 +292,10 @@ class _Judge:
             return ""
         rows = told[self.ask.protocol]
         here = sorted({address for address, port in rows if port == self.ask.port})
-        if here and not {"0.0.0.0", "::", self.told["address"]} & set(here):
+        everywhere = "::" if ":" in self.told["address"] else "0.0.0.0"
+        if {everywhere, self.told["address"]} & set(here):
+            return f"; yet {self.ask.target} listens there, so a rule may have answered in its place"
+        if here:
             return f"; {self.ask.target} listens there on {' and '.join(here)} only"
         ports = sorted({port for address, port in rows if not address.startswith("127.")})
         if ports:

@@ -15,6 +15,7 @@ from dockernb.probe import Outcome
 SIGNS = {
     Outcome.REACHABLE: "✓",
     Outcome.PAUSED: "‖",
+    Outcome.BLACK_HOLE: "◐",
     Outcome.NO_ANSWER: "~",
     Outcome.REFUSED: "✕",
     Outcome.REJECTED: "⊘",
@@ -27,6 +28,7 @@ SIGNS = {
 COLOURS = {
     Outcome.REACHABLE: "0,158,115",
     Outcome.PAUSED: "86,180,233",
+    Outcome.BLACK_HOLE: "230,159,0",
     Outcome.NO_ANSWER: "240,228,66",
     Outcome.REFUSED: "213,94,0",
     Outcome.REJECTED: "213,94,0",

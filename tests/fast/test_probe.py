@@ -230,7 +230,25 @@ ICMP = {"event": "error", "origin": "icmp", "from": "172.20.0.1"}
             Outcome.REACHABLE,
             "answered the echo request.",
         ),
-        ({"event": "error", "errno": errno.EMSGSIZE}, {}, Outcome.FAILED, "Message too long."),
+        (
+            {"event": "error", "errno": errno.EMSGSIZE},
+            {"protocol": "icmp", "port": None},
+            Outcome.FAILED,
+            "web's own interface.",
+        ),
+        (
+            {"event": "error", "errno": errno.EMSGSIZE, "from": "172.20.0.1", "mtu": 1400},
+            {"protocol": "icmp", "port": None},
+            Outcome.FAILED,
+            "172.20.0.1 answered that at most 1400 bytes fit into one packet there (ICMP).",
+        ),
+        (
+            {"event": "silence", "small": True},
+            {"protocol": "icmp", "port": None},
+            Outcome.BLACK_HOLE,
+            "an MTU black hole.",
+        ),
+        ({"event": "error", "errno": errno.ENOBUFS}, {}, Outcome.FAILED, "No buffer space available."),
     ],
 )
 def test_what_the_kernel_said_becomes_an_outcome_and_a_sentence(
