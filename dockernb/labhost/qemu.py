@@ -215,9 +215,11 @@ class Qemu:
             monitor = QMPClient("dockernb")
             monitor.logger.setLevel("CRITICAL")
             await asyncio.wait_for(monitor.connect(str(directory / "qmp.sock")), 20)
-        except BaseException:
+        except BaseException as problem:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+            if isinstance(problem, Exception) and not isinstance(problem, HostError):
+                raise HostError(f"QEMU ended while it started: {_last_words(log)}") from problem
             raise
         return cls(process, monitor, Channel(reader, writer), log)
 

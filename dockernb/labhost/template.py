@@ -171,7 +171,8 @@ def _finish(work: Path, seconds: float) -> None:
     }
     (work / "template.json").write_text(json.dumps(manifest, indent=2) + "\n")
     for path in work.iterdir():
-        path.chmod(0o444)
+        # QEMU before 8.2 opens the memory's file for writing even where it maps it copy-on-write.
+        path.chmod(0o644 if path.name == "ram" else 0o444)
     work.chmod(0o755)  # mkdtemp is private; a template may be shared read-only
 
 
