@@ -1,7 +1,7 @@
 # Two commands matter: `make lab` to learn and `make test` to check. Each first sets up all that it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test fast lint format lessons clean
+.PHONY: help lab test fast lint format lessons bench clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ format: ## lay the code out, and mend what ruff can mend
 lessons: ## run the lessons (LESSONS="02-bridge ...", or all) and keep their outputs in the notebooks
 	@sh .ci/setup test
 	.venv/bin/python .ci/lessons $(LESSONS)
+
+bench: ## how long a lab host takes to start, reset, run and probe on this machine
+	@sh .ci/setup test
+	.venv/bin/python -m tests.benchmarks.host
 
 clean: ## stop the lab hosts, and remove all that make has made, the template too
 	[ ! -x .venv/bin/dockernb ] || .venv/bin/dockernb clean
