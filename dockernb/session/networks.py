@@ -5,18 +5,45 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import docker
+import requests
 from docker.errors import APIError, DockerException, NotFound
 
 from dockernb.errors import LabError
 from dockernb.model import Endpoint
+from dockernb.session.client import LessonAPI
+from dockernb.session.twin import Recorder
 
 Report = Callable[[str, float], None]
 
 _ICC = "com.docker.network.bridge.enable_icc"
 _MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 _KEPT = ("Driver", "Internal", "EnableIPv6", "Attachable", "Options", "IPAM", "Labels")
+
+
+@contextlib.contextmanager
+def told_apart(client: docker.DockerClient) -> Iterator[Recorder]:
+    """Record what is asked of the engine here, and not in the lesson's own CLI twin."""
+    recorder = Recorder()
+
+    def note(response: requests.Response, **_options: Any) -> None:
+        request = response.request
+        url = urlsplit(request.url or "")
+        if url.path.endswith("/containers/json"):  # a look of ours: it would be a line of its own
+            return
+        query = dict(parse_qsl(url.query))
+        said = response.content  # none of these requests streams
+        recorder.record(request.method or "GET", url.path, query, request.body, response.status_code, said)
+
+    hooks = client.api.hooks["response"]
+    hooks.append(note)
+    try:
+        with client.api.unrecorded() if isinstance(client.api, LessonAPI) else contextlib.nullcontext():
+            yield recorder
+    finally:
+        hooks.remove(note)
 
 
 def connect(

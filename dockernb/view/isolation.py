@@ -12,6 +12,7 @@ from dockernb.errors import DockernbError
 from dockernb.model import Container, Endpoint, Network, Snapshot
 from dockernb.probe import OUTSIDE, Matrix, reach, snapshot
 from dockernb.session import networks
+from dockernb.session.twin import Script
 from dockernb.view.topology import in_order
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ SWITCHES = (INTERNAL, ICC, MASQUERADE)
 
 
 class Hands(Protocol):
-    """What the panel does to the engine; a test gives it other hands."""
+    """What the panel does to the engine, each with its CLI twin; a test gives it other hands."""
 
     def look(self) -> Snapshot:
         """What is there now."""
@@ -32,13 +33,13 @@ class Hands(Protocol):
     def probe(self, state: Snapshot) -> Matrix:
         """Who reaches whom now."""
 
-    def connect(self, network: str, container: str, endpoint: Endpoint | None) -> None:
+    def connect(self, network: str, container: str, endpoint: Endpoint | None) -> Script:
         """Connect, with the addresses and aliases of an earlier endpoint if there was one."""
 
-    def disconnect(self, network: str, container: str) -> None:
+    def disconnect(self, network: str, container: str) -> Script:
         """Disconnect."""
 
-    def switch(self, network: str, name: str, value: bool, report: Report) -> None:
+    def switch(self, network: str, name: str, value: bool, report: Report) -> Script:
         """Set one of `SWITCHES`, for which the network is made anew."""
 
 
@@ -56,14 +57,20 @@ class LabHands:
         everybody = [*(container.name for container in state.containers), OUTSIDE]
         return reach(self.lab, snapshot=state, **{"sources": everybody, "targets": everybody} | self.options)
 
-    def connect(self, network: str, container: str, endpoint: Endpoint | None) -> None:  # noqa: D102
-        networks.connect(self.lab.docker, network, container, endpoint)
+    def connect(self, network: str, container: str, endpoint: Endpoint | None) -> Script:  # noqa: D102
+        with networks.told_apart(self.lab.docker) as told:
+            networks.connect(self.lab.docker, network, container, endpoint)
+        return told.take()
 
-    def disconnect(self, network: str, container: str) -> None:  # noqa: D102
-        networks.disconnect(self.lab.docker, network, container)
+    def disconnect(self, network: str, container: str) -> Script:  # noqa: D102
+        with networks.told_apart(self.lab.docker) as told:
+            networks.disconnect(self.lab.docker, network, container)
+        return told.take()
 
-    def switch(self, network: str, name: str, value: bool, report: Report) -> None:  # noqa: D102
-        networks.recreate(self.lab.docker, network, report=report, **{name: value})
+    def switch(self, network: str, name: str, value: bool, report: Report) -> Script:  # noqa: D102
+        with networks.told_apart(self.lab.docker) as told:
+            networks.recreate(self.lab.docker, network, report=report, **{name: value})
+        return told.take()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,7 @@ class IsolationModel(HasTraits):
         doing: what is being done, in words.
         fraction: how much of it is done, 0 to 1.
         message: what was done last.
+        twin: the `docker …` lines that do what the last change did; none after a refusal.
         error: why the last change failed, in one sentence; empty otherwise.
         can_undo: whether there is something to undo.
     """
@@ -114,6 +122,7 @@ class IsolationModel(HasTraits):
     doing = Unicode("")
     fraction = Float(0.0)
     message = Unicode("")
+    twin = Instance(Script, args=((),))
     error = Unicode("")
     can_undo = Bool(False)
 
@@ -165,21 +174,21 @@ class IsolationModel(HasTraits):
 
     def _act(self, change: Change) -> None:
         if change.what != MEMBER:
-            self._hands.switch(change.network, change.what, change.value, self._report)
+            self.twin = self._hands.switch(change.network, change.what, change.value, self._report)
             return
         key = change.network, change.container
         if change.value:
-            self._hands.connect(*key, self._endpoints.get(key))
+            self.twin = self._hands.connect(*key, self._endpoints.get(key))
             return
         container = self.state.container(change.container)
         endpoint = container.endpoint(change.network) if container else None
-        self._hands.disconnect(*key)
+        self.twin = self._hands.disconnect(*key)
         if endpoint is not None:
             self._endpoints[key] = endpoint
 
     def _work(self, title: str, act: Callable[[], None], *, compare: bool = True) -> bool:
         """Do something, then look and probe; tell how it goes."""
-        self.busy, self.error, self.fraction = True, "", 0.0
+        self.busy, self.error, self.fraction, self.twin = True, "", 0.0, Script(())
         earlier = (self.state, self.matrix) if compare else (None, None)
         problems: list[str] = []
         try:

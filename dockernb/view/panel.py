@@ -66,7 +66,7 @@ class IsolationPanel:
         self._told = widgets.HTML()
         self._undo = widgets.Button(description="Undo", icon="undo", tooltip="Take back the last change")
         self._again = widgets.Button(description="Ask again", icon="refresh", tooltip="Look and probe again")
-        self._matrix, self._topology = widgets.HTML(), widgets.HTML()
+        self._twin, self._matrix, self._topology = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._undo.on_click(lambda _button: model.undo())
         self._again.on_click(lambda _button: model.refresh())
         self.widget = widgets.VBox(
@@ -76,12 +76,13 @@ class IsolationPanel:
                 widgets.HBox(
                     [self._undo, self._again, self._bar, self._told], layout={"align_items": "center"}
                 ),
+                self._twin,
                 self._matrix,
                 self._topology,
             ]
         )
         model.observe(self._on_state, ["state", "state_before", "matrix", "matrix_before"])
-        model.observe(self._on_work, ["busy", "doing", "fraction", "message", "error", "can_undo"])
+        model.observe(self._on_work, ["busy", "doing", "fraction", "message", "twin", "error", "can_undo"])
         self._on_state(None)
         self._on_work(None)
 
@@ -115,6 +116,7 @@ class IsolationPanel:
         # The switches stay enabled meanwhile: disabled, the one in use would lose the keyboard's focus.
         # What is ticked while the kernel is busy is done next.
         self._undo.disabled = not model.can_undo
+        self._twin.value = model.twin._repr_html_()
         if model.error:
             self._told.value = f'<div role="alert" style="color:{INK}"><b>✕</b> {mark(model.error)}</div>'
         else:

@@ -158,6 +158,7 @@ def test_the_panels_model_on_a_real_engine(tiers: Stage) -> None:
     model.change(Change(MEMBER, "back", False, "db"))
     assert time.monotonic() - began < 4
     assert model.matrix.outcome("api", "db", "name") is Outcome.NOT_RESOLVED
+    assert model.twin.lines == ["docker network disconnect back db"]
     for change in (
         Change(INTERNAL, "back", False),
         Change(ICC, "front", False),
@@ -172,8 +173,24 @@ def test_the_panels_model_on_a_real_engine(tiers: Stage) -> None:
     while model.can_undo:
         model.undo()
         assert model.error == ""
+    assert model.twin.lines == ["docker network connect --ip 172.21.1.77 --alias postgres back db"]
     assert shape(tiers)["endpoints"] == before["endpoints"]
     assert network(tiers, "back").internal and network(tiers, "front").icc
+
+
+def test_the_twin_of_a_network_made_anew_is_the_whole_list(tiers: Stage) -> None:
+    twin = LabHands(tiers).switch("back", INTERNAL, False, lambda text, fraction: None)  # type: ignore[arg-type]
+    disconnects, others = twin.lines[:3], twin.lines[3:]
+    assert sorted(disconnects) == [f"docker network disconnect back {name}" for name in ("api", "db", "old")]
+    assert others[:2] == [
+        "docker network rm back",
+        "docker network create -d bridge --subnet 172.21.1.0/24 back",
+    ]
+    assert sorted(others[2:]) == [
+        "docker network connect --ip 172.21.1.2 --alias api-service back api",
+        "docker network connect --ip 172.21.1.77 --alias postgres back db",
+        "docker network connect back old",
+    ]
 
 
 def test_a_refusal_of_the_engine_is_one_sentence(tiers: Stage) -> None:

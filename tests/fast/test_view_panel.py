@@ -7,6 +7,7 @@ import pytest
 from dockernb.errors import LabError, ProbeError
 from dockernb.model import Endpoint, Snapshot
 from dockernb.probe import Matrix, Outcome, Verdict
+from dockernb.session.twin import Line, Script
 from dockernb.view.isolation import ICC, INTERNAL, MEMBER, Change, IsolationModel
 from dockernb.view.panel import IsolationPanel
 from tests.support.snapshots import snapshot_of
@@ -51,18 +52,20 @@ class Hands:
             ),
         )
 
-    def connect(self, network: str, container: str, endpoint: Endpoint | None) -> None:
+    def connect(self, network: str, container: str, endpoint: Endpoint | None) -> Script:
         self.given = endpoint
         found = self.state.container(container)
         assert found
         self._set(container, (*found.endpoints, endpoint or Endpoint(network, "", address="10.0.0.1")))
+        return twin("connect", network, container)
 
-    def disconnect(self, network: str, container: str) -> None:
+    def disconnect(self, network: str, container: str) -> Script:
         found = self.state.container(container)
         assert found
         self._set(container, tuple(e for e in found.endpoints if e.network != network))
+        return twin("disconnect", network, container)
 
-    def switch(self, network: str, name: str, value: bool, report: object) -> None:
+    def switch(self, network: str, name: str, value: bool, report: object) -> Script:
         assert callable(report)
         report("Removing it", 0.5)
         if self.refuse == "change":
@@ -79,6 +82,11 @@ class Hands:
                 for n in self.state.networks
             ),
         )
+        return Script([*twin("rm", network).commands, *twin("create", network).commands])
+
+
+def twin(*words: str) -> Script:
+    return Script([Line((("docker", "network"), words))])
 
 
 @pytest.fixture
@@ -149,6 +157,19 @@ def test_a_failed_probe_is_told_and_the_change_stands(model: IsolationModel, han
     assert not model.value(MEMBER, "database", "db")
 
 
+def test_the_twin_is_that_of_the_last_change(model: IsolationModel, hands: Hands) -> None:
+    assert model.twin.lines == []
+    model.change(OFF)
+    assert model.twin.lines == ["docker network disconnect database db"]
+    model.undo()
+    assert model.twin.lines == ["docker network connect database db"]
+    model.change(Change(ICC, "frontend", False))
+    assert model.twin.lines == ["docker network rm frontend", "docker network create frontend"]
+    hands.refuse = "change"
+    model.change(OFF)
+    assert model.error and model.twin.lines == []
+
+
 def test_what_is_so_already_is_not_done(model: IsolationModel, hands: Hands) -> None:
     looks = hands.looks
     model.change(OFF.inverse)
@@ -184,8 +205,10 @@ def test_a_tick_changes_the_network_and_the_pictures(panel: IsolationPanel, hand
     assert "database" not in hands.state.container("db").networks  # type: ignore[union-attr]
     assert "pairs have changed" in panel._matrix.value or "pair has changed" in panel._matrix.value
     assert "− 172.22.0.10" in panel._topology.value or "−" in panel._topology.value
+    assert "docker network disconnect database db" in panel._twin.value
     assert not panel._undo.disabled
     panel._undo.click()
+    assert "docker network connect database db" in panel._twin.value
     assert box.value and panel._undo.disabled
 
 
