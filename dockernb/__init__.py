@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dockernb.measure import Iperf3
     from dockernb.probe import reach, snapshot, why
     from dockernb.session import fetch
-    from dockernb.view import look
+    from dockernb.view import look, path
     from dockernb.view.plots import throughput
 
 _WHERE = {
@@ -33,6 +33,7 @@ _WHERE = {
     "lab": "front",
     "look": "view",
     "panel": "front",
+    "path": "view",
     "predict": "course",
     "reach": "probe",
     "snapshot": "probe",
