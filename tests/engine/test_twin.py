@@ -110,9 +110,13 @@ class Bench:
         return done.stdout
 
     def networks(self) -> list[dict[str, Any]]:
-        """The networks that someone made; the swarm's own stay."""
-        found = self.docker.api.networks(filters={"type": "custom"})
-        return [n for n in found if n["Name"] not in {"docker_gwbridge", "ingress"}]
+        """The networks that someone made; the swarm's own stay. An overlay network gets its parts in a moment."""
+        deadline = time.monotonic() + 10
+        while True:
+            found = self.docker.api.networks(filters={"type": "custom"})
+            if all(n["Driver"] for n in found) or time.monotonic() > deadline:
+                return [n for n in found if n["Name"] not in {"docker_gwbridge", "ingress"}]
+            time.sleep(0.05)
 
     def seen(self) -> dict[str, Any]:
         """Everything on the engine, by kind and name."""
@@ -169,17 +173,11 @@ class Bench:
             remove(*args, **kwargs)
 
 
-@pytest.fixture(scope="module", params=["installed", "the lab host's"])
+@pytest.fixture(scope="module")
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    """The engine that is installed here (20.10 on bookworm), and the lab host's own (26.1)."""
-    root = None
-    if request.param != "installed":
-        trees = request.config.cache.mkdir("labhost").glob(
-            "*/tree/usr/sbin/dockerd"
-        )  # see test_container_provider
-        root = next((tree.parents[2] for tree in trees), None)
-        if root is None:
-            pytest.skip("no tree of the lab host: run tests/engine/test_container_provider.py first")
+    """The lab host's own engine if tests/engine/test_container_provider.py left its tree, else the installed one."""
+    trees = request.config.cache.mkdir("labhost").glob("*/tree/usr/sbin/dockerd")
+    root = next((tree.parents[2] for tree in trees), None)
     with engine(root) as native:
         made = Bench(native)
         made.docker.api.import_image_from_data(image(), repository="tiny", tag="latest")
@@ -584,6 +582,9 @@ def swarm(bench: Bench) -> Iterator[Bench]:
 
 
 def make_service(d: docker.DockerClient, **options: Any) -> Any:
+    for mount in options.get("mounts", ()):  # the tasks would make them in their own time
+        if not mount.startswith("/"):
+            d.volumes.create(mount.split(":")[0])
     return d.services.create("tiny", name="web", **{"command": ["/pause"], **options})
 
 
