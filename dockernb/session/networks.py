@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+import itertools
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 import docker
@@ -14,12 +16,17 @@ from docker.errors import APIError, DockerException, NotFound
 from dockernb.errors import LabError
 from dockernb.model import Endpoint
 from dockernb.session.client import LessonAPI
-from dockernb.session.twin import Recorder
+from dockernb.session.twin import Line, Recorder, Script
+
+if TYPE_CHECKING:
+    from dockernb.labhost import LabHost
 
 Report = Callable[[str, float], None]
 
 _ICC = "com.docker.network.bridge.enable_icc"
 _MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+_POLICY = "DOCKER-USER"  # Docker makes this chain for rules of one's own, and asks it first
+_COMMENT = "dockernb denies"  # then the source and the target
 _KEPT = ("Driver", "Internal", "EnableIPv6", "Attachable", "Options", "IPAM", "Labels")
 
 
@@ -126,6 +133,73 @@ def recreate(
                 f"{network} could not be made anew ({failure}) nor put back ({second}): reset the lab host."
             ) from failure
         raise
+
+
+def denied(host: LabHost) -> frozenset[tuple[str, str]]:
+    """Who may not send to whom by `deny`: pairs of container names.
+
+    Raises:
+        LabError: iptables does not work there.
+    """
+    return frozenset(pair for pair, _ in _denials(host))
+
+
+def deny(
+    host: LabHost, source: tuple[str, Iterable[str]], target: tuple[str, Iterable[str]], value: bool
+) -> Script:
+    """Drop what one container sends to another, or undo exactly that.
+
+    The rules stand in the chain DOCKER-USER and carry a comment by which they are found again; they are for
+    the IPv4 addresses that the containers have now.
+
+    Args:
+        host: the lab host.
+        source: name and addresses of the container that sends.
+        target: name and addresses of the container that is not reached.
+        value: whether to deny.
+
+    Returns:
+        The commands that did it, for a shell on the Docker host.
+
+    Raises:
+        LabError: a container has no IPv4 address, or iptables refused.
+    """
+    pair = source[0], target[0]
+    gone = [rule for known, rule in _denials(host) if known == pair]
+    rules = [["-D", _POLICY, *rule] for rule in gone]
+    if value:
+        both = [[one for one in addresses if ":" not in one] for _, addresses in (source, target)]
+        for (name, _), addresses in zip((source, target), both, strict=True):
+            if not addresses:
+                raise LabError(f"{name} has no IPv4 address, so there is nothing to deny.")
+        note = ["-m", "comment", "--comment", " ".join([_COMMENT, *pair]), "-j", "DROP"]
+        rules += [
+            ["-I", _POLICY, "-s", f"{one}/32", "-d", f"{other}/32", *note]
+            for one, other in itertools.product(*both)
+        ]
+    for rule in rules:
+        _iptables(host, rule)
+    return Script([Line((("iptables", *rule),)) for rule in rules])
+
+
+def _denials(host: LabHost) -> list[tuple[tuple[str, str], list[str]]]:
+    """The pair and the words of each rule that `deny` made."""
+    found = []
+    for line in _iptables(host, ["-S", _POLICY]).splitlines():
+        words = shlex.split(line)
+        said = words[words.index("--comment") + 1] if "--comment" in words else ""
+        if said.startswith(_COMMENT):
+            source, target = said.removeprefix(_COMMENT).split()
+            found.append(((source, target), words[2:]))
+    return found
+
+
+def _iptables(host: LabHost, words: list[str]) -> str:
+    done = host.run(["iptables", "--wait", "5", *words])
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise LabError(f"iptables refused: {said[-1] if said else f'exit code {done.returncode}'}")
+    return done.stdout.decode(errors="replace")
 
 
 def _put(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from traitlets import Bool, Float, HasTraits, Instance, Unicode
 
-from dockernb.errors import DockernbError
+from dockernb.errors import DockernbError, LabError
 from dockernb.model import Container, Endpoint, Network, Snapshot
 from dockernb.probe import OUTSIDE, Matrix, reach, snapshot
 from dockernb.session import networks
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[str, float], None]
 
-MEMBER, INTERNAL, ICC, MASQUERADE = "member", "internal", "icc", "masquerade"
+MEMBER, INTERNAL, ICC, MASQUERADE, DENY = "member", "internal", "icc", "masquerade", "deny"
 SWITCHES = (INTERNAL, ICC, MASQUERADE)
 
 
@@ -41,6 +41,12 @@ class Hands(Protocol):
 
     def switch(self, network: str, name: str, value: bool, report: Report) -> Script:
         """Set one of `SWITCHES`, for which the network is made anew."""
+
+    def denied(self) -> frozenset[tuple[str, str]]:
+        """Who may not send to whom by a policy."""
+
+    def deny(self, source: Container, target: Container, value: bool) -> Script:
+        """Put such a policy on or off."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +78,29 @@ class LabHands:
             networks.recreate(self.lab.docker, network, report=report, **{name: value})
         return told.take()
 
+    def denied(self) -> frozenset[tuple[str, str]]:  # noqa: D102
+        return networks.denied(self.lab.host)
+
+    def deny(self, source: Container, target: Container, value: bool) -> Script:  # noqa: D102
+        def known(container: Container) -> tuple[str, list[str]]:
+            return container.name, [a for endpoint in container.endpoints for a in endpoint.addresses]
+
+        return networks.deny(self.lab.host, known(source), known(target), value)
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that the panel can do: a membership (with its container), or a switch of a network."""
+    """One thing that the panel can do.
+
+    A membership (of a container in a network), a switch of a network, or a policy (what the container sends to
+    the target is dropped, whatever the network).
+    """
 
     what: str
     network: str
     value: bool
     container: str = ""
+    target: str = ""
 
     @property
     def inverse(self) -> Change:
@@ -91,6 +111,8 @@ class Change:
         if self.what == MEMBER:
             done = "Connected" if self.value else "Disconnected"
             return f"{done} {self.container} {'to' if self.value else 'from'} {self.network}"
+        if self.what == DENY:
+            return f"{'Denied' if self.value else 'Allowed'} {self.container} to send to {self.target}"
         word = {INTERNAL: "internal", ICC: "inter-container communication", MASQUERADE: "masquerade"}[
             self.what
         ]
@@ -103,6 +125,7 @@ class IsolationModel(HasTraits):
     Attributes:
         state: the engine's state.
         matrix: who reaches whom.
+        denied: who may not send to whom by a policy, pairs of names.
         state_before: the state before the last change, to mark the difference; None at first.
         matrix_before: the matrix before the last change.
         busy: whether a change is being made.
@@ -116,6 +139,7 @@ class IsolationModel(HasTraits):
 
     state = Instance(Snapshot)
     matrix = Instance(Matrix)
+    denied = Instance(frozenset)
     state_before = Instance(Snapshot, allow_none=True)
     matrix_before = Instance(Matrix, allow_none=True)
     busy = Bool(False)
@@ -129,7 +153,7 @@ class IsolationModel(HasTraits):
     def __init__(self, hands: Hands) -> None:
         """Look once; raises what the hands raise."""
         state = hands.look()
-        super().__init__(state=state, matrix=hands.probe(state))
+        super().__init__(state=state, matrix=hands.probe(state), denied=hands.denied())
         self._hands = hands
         self._done: list[Change] = []
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
@@ -145,8 +169,10 @@ class IsolationModel(HasTraits):
         own = (c for c in self.state.containers if not c.network_owner and not c.uses_host_network)
         return tuple(c for c in own if c.network_mode != "none")
 
-    def value(self, what: str, network: str, container: str = "") -> bool:
-        """Whether a membership or a switch is on."""
+    def value(self, what: str, network: str, container: str = "", target: str = "") -> bool:
+        """Whether a membership, a switch or a policy is on."""
+        if what == DENY:
+            return (container, target) in self.denied
         if what == MEMBER:
             found = self.state.container(container)
             return found is not None and network in found.networks
@@ -155,7 +181,8 @@ class IsolationModel(HasTraits):
 
     def change(self, change: Change) -> None:
         """Make a change, look and probe again; a refusal becomes ``error``, and the state is the engine's."""
-        if self.value(change.what, change.network, change.container) != change.value and self._make(change):
+        now = self.value(change.what, change.network, change.container, change.target)
+        if now != change.value and self._make(change):
             self._done.append(change)
             self.can_undo = True
 
@@ -167,12 +194,21 @@ class IsolationModel(HasTraits):
 
     def refresh(self) -> None:
         """Look and probe again, without a difference."""
-        self._work("Looked and asked again", lambda: None, compare=False)
+        self._work("Looked and asked again", self._read_policies, compare=False)
 
     def _make(self, change: Change) -> bool:
         return self._work(str(change), lambda: self._act(change))
 
     def _act(self, change: Change) -> None:
+        if change.what == DENY:
+            source, target = (self.state.container(name) for name in (change.container, change.target))
+            if source is None or target is None:
+                raise LabError(f"{change.container} or {change.target} is not there any more.")
+            try:
+                self.twin = self._hands.deny(source, target, change.value)
+            finally:
+                self._read_policies()
+            return
         if change.what != MEMBER:
             self.twin = self._hands.switch(change.network, change.what, change.value, self._report)
             return
@@ -209,6 +245,9 @@ class IsolationModel(HasTraits):
         self.error = problems[0] if problems else ""
         self.message = "" if problems else f"{title}."
         return not problems
+
+    def _read_policies(self) -> None:
+        self.denied = self._hands.denied()
 
     def _look(self) -> None:
         self.state = self._hands.look()

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from dockernb.model import Network
 from dockernb.view.isolation import (
+    DENY,
     ICC,
     INTERNAL,
     MASQUERADE,
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 _ABOUT = (
     "A tick connects a container to a network. Docker cannot change <i>internal</i>, <i>icc</i> or "
     "<i>masquerade</i> of a network in place: it is made anew, with its endpoints, addresses, aliases, "
-    "options and labels kept."
+    "options and labels kept. <i>Deny</i> drops what one container sends to another (IPv4), by rules in the "
+    "iptables chain DOCKER-USER."
 )
 _HINTS = {
     INTERNAL: "internal: no way out of the Docker host, and no published ports",
@@ -66,13 +68,20 @@ class IsolationPanel:
         self._told = widgets.HTML()
         self._undo = widgets.Button(description="Undo", icon="undo", tooltip="Take back the last change")
         self._again = widgets.Button(description="Ask again", icon="refresh", tooltip="Look and probe again")
+        self._source = widgets.Dropdown(description="From", layout={"width": "220px"})
+        self._target = widgets.Dropdown(description="to", layout={"width": "220px"})
+        self._deny = widgets.Checkbox(description="deny", tooltip="Drop what it sends there", indent=False)
         self._twin, self._matrix, self._topology = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._undo.on_click(lambda _button: model.undo())
         self._again.on_click(lambda _button: model.refresh())
+        self._deny.observe(self._on_deny, "value")
+        for end in (self._source, self._target):
+            end.observe(self._on_ends, "value")
         self.widget = widgets.VBox(
             [
                 widgets.HTML(f'<div style="font-size:12px;color:{FAINT};line-height:1.4">{_ABOUT}</div>'),
                 self._cards,
+                widgets.HBox([self._source, self._target, self._deny], layout={"flex_flow": "row wrap"}),
                 widgets.HBox(
                     [self._undo, self._again, self._bar, self._told], layout={"align_items": "center"}
                 ),
@@ -81,7 +90,7 @@ class IsolationPanel:
                 self._topology,
             ]
         )
-        model.observe(self._on_state, ["state", "state_before", "matrix", "matrix_before"])
+        model.observe(self._on_state, ["state", "state_before", "matrix", "matrix_before", "denied"])
         model.observe(self._on_work, ["busy", "doing", "fraction", "message", "twin", "error", "can_undo"])
         self._on_state(None)
         self._on_work(None)
@@ -135,8 +144,28 @@ class IsolationPanel:
         try:
             for change, box in self._boxes.items():
                 box.value = self.model.value(change.what, change.network, change.container)
+            self._set_policy()
         finally:
             self._syncing = False
+
+    def _set_policy(self) -> None:
+        """Make the two ends and their switch show what there is."""
+        names = tuple(container.name for container in self.model.containers)
+        for end, first in ((self._source, 0), (self._target, -1)):
+            if end.options != names:
+                kept = end.value if end.value in names else None
+                end.options = names
+                end.value = kept or (names[first] if names else None)
+        self._deny.disabled = self._source.value == self._target.value
+        self._deny.value = self.model.value(DENY, "", self._source.value or "", self._target.value or "")
+
+    def _on_ends(self, _news: object) -> None:
+        if not self._syncing:
+            self._set_switches()
+
+    def _on_deny(self, news: dict[str, Any]) -> None:
+        if not self._syncing:
+            self.model.change(Change(DENY, "", news["new"], self._source.value, self._target.value))
 
     def _switches_of(self, network: Network) -> list[Change]:
         own = [Change(what, network.name, True) for what in switches(network)]

@@ -1,6 +1,7 @@
 """What the isolation panel does to a real engine, and that it leaves nothing half made."""
 
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +10,11 @@ import pytest
 from docker.errors import APIError
 
 from dockernb.errors import LabError
-from dockernb.model import Network
+from dockernb.model import Container, Network
 from dockernb.probe import Outcome, reach, snapshot
 from dockernb.session import networks
-from dockernb.view.isolation import ICC, INTERNAL, MASQUERADE, MEMBER, Change, IsolationModel, LabHands
+from dockernb.session.twin import Script
+from dockernb.view.isolation import DENY, ICC, INTERNAL, MASQUERADE, MEMBER, Change, IsolationModel, LabHands
 from tests.support.engine import engine, why_not
 from tests.support.stage import Stage
 
@@ -30,6 +32,34 @@ def stage() -> Iterator[Stage]:
             yield scene
         finally:
             scene.clear()
+
+
+class Shell:
+    """The lab host's `run`, for iptables only."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+
+    def run(self, argv: list[str]) -> subprocess.CompletedProcess[bytes]:
+        try:
+            return subprocess.CompletedProcess(argv, 0, self.stage.iptables(*argv[1:]).encode(), b"")
+        except subprocess.CalledProcessError as error:
+            return subprocess.CompletedProcess(argv, 1, b"", error.stderr.encode())
+
+
+class StageHands(LabHands):
+    """The stage's iptables in place of the lab host's."""
+
+    def denied(self) -> frozenset[tuple[str, str]]:
+        return networks.denied(Shell(self.lab))  # type: ignore[arg-type]
+
+    def deny(self, source: Container, target: Container, value: bool) -> Script:
+        return networks.deny(
+            Shell(self.lab),  # type: ignore[arg-type]
+            (source.name, [a for e in source.endpoints for a in e.addresses]),
+            (target.name, [a for e in target.endpoints for a in e.addresses]),
+            value,
+        )
 
 
 @pytest.fixture
@@ -151,7 +181,7 @@ def test_dockers_own_networks_are_left_alone(tiers: Stage) -> None:
 
 
 def test_the_panels_model_on_a_real_engine(tiers: Stage) -> None:
-    model = IsolationModel(LabHands(tiers))  # type: ignore[arg-type]
+    model = IsolationModel(StageHands(tiers))  # type: ignore[arg-type]
     before = shape(tiers)
     assert model.matrix.outcome("api", "db", "name") is Outcome.REACHABLE
     began = time.monotonic()
@@ -164,11 +194,11 @@ def test_the_panels_model_on_a_real_engine(tiers: Stage) -> None:
         Change(ICC, "front", False),
         Change(MASQUERADE, "front", False),
         Change(MEMBER, "front", True, "db"),
+        Change(DENY, "", True, "db", "web"),
     ):
         model.change(change)
-        assert (
-            model.error == "" and model.value(change.what, change.network, change.container) is change.value
-        )
+        assert model.error == ""
+        assert model.value(change.what, change.network, change.container, change.target) is change.value
     assert model.matrix.outcome("web", "api", "address") is Outcome.TIMED_OUT
     while model.can_undo:
         model.undo()
@@ -193,8 +223,34 @@ def test_the_twin_of_a_network_made_anew_is_the_whole_list(tiers: Stage) -> None
     ]
 
 
+def test_a_policy_drops_and_is_undone_exactly(tiers: Stage) -> None:
+    host: Any = Shell(tiers)
+    tiers.iptables(
+        "-I", "DOCKER-USER", "-s", "203.0.113.9", "-m", "comment", "--comment", "theirs", "-j", "DROP"
+    )
+    before = tiers.iptables("-S", "DOCKER-USER")
+    api, db = ("api", ["172.21.1.2", "fd00::2"]), ("db", ["172.21.1.77"])
+    assert reach(tiers, ["api"], ["db"], by=["address"]).outcome("api", "db") is Outcome.REACHABLE  # type: ignore[arg-type]
+    twin = networks.deny(host, api, db, True)
+    assert reach(tiers, ["api"], ["db"], by=["address"]).outcome("api", "db") is Outcome.TIMED_OUT  # type: ignore[arg-type]
+    networks.deny(host, db, api, True)
+    assert twin.lines == [
+        "iptables -I DOCKER-USER -s 172.21.1.2/32 -d 172.21.1.77/32 "
+        "-m comment --comment 'dockernb denies api db' -j DROP"
+    ]
+    assert networks.denied(host) == {("api", "db"), ("db", "api")}
+    (rule,) = (line for line in tiers.iptables("-S", "DOCKER-USER").splitlines() if "denies api" in line)
+    assert "-s 172.21.1.2/32 -d 172.21.1.77/32" in rule
+    networks.deny(host, api, db, False)
+    networks.deny(host, ("db", []), ("api", []), False)
+    assert tiers.iptables("-S", "DOCKER-USER") == before and networks.denied(host) == frozenset()
+    assert reach(tiers, ["api"], ["db"], by=["address"]).outcome("api", "db") is Outcome.REACHABLE  # type: ignore[arg-type]
+    with pytest.raises(LabError, match="db has no IPv4 address"):
+        networks.deny(host, api, ("db", ["fd00::1"]), True)
+
+
 def test_a_refusal_of_the_engine_is_one_sentence(tiers: Stage) -> None:
-    model = IsolationModel(LabHands(tiers))  # type: ignore[arg-type]
+    model = IsolationModel(StageHands(tiers))  # type: ignore[arg-type]
     tiers.docker.containers.get("web").remove(force=True)
     model.change(Change(MEMBER, "back", True, "web"))
     assert model.error.startswith("Docker did not connect web to back: No such container: web")

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from dockernb.errors import LabError, ProbeError
-from dockernb.model import Endpoint, Snapshot
+from dockernb.model import Container, Endpoint, Snapshot
 from dockernb.probe import Matrix, Outcome, Verdict
 from dockernb.session.twin import Line, Script
-from dockernb.view.isolation import ICC, INTERNAL, MEMBER, Change, IsolationModel
+from dockernb.view.isolation import DENY, ICC, INTERNAL, MEMBER, Change, IsolationModel
 from dockernb.view.panel import IsolationPanel
 from tests.support.snapshots import snapshot_of
 
@@ -19,6 +19,7 @@ class Hands:
     def __init__(self) -> None:
         self.state = snapshot_of()
         self.refuse = ""
+        self.policies: set[tuple[str, str]] = set()
         self.looks = 0
         self.given: Endpoint | None = None
 
@@ -83,6 +84,15 @@ class Hands:
             ),
         )
         return Script([*twin("rm", network).commands, *twin("create", network).commands])
+
+    def denied(self) -> frozenset[tuple[str, str]]:
+        return frozenset(self.policies)
+
+    def deny(self, source: Container, target: Container, value: bool) -> Script:
+        if self.refuse == "change":
+            raise LabError("Docker did not do it: no.")
+        (self.policies.add if value else self.policies.discard)((source.name, target.name))
+        return twin("deny", source.name, target.name)
 
 
 def twin(*words: str) -> Script:
@@ -170,6 +180,20 @@ def test_the_twin_is_that_of_the_last_change(model: IsolationModel, hands: Hands
     assert model.error and model.twin.lines == []
 
 
+def test_a_policy_can_be_put_on_and_undone(model: IsolationModel, hands: Hands) -> None:
+    deny = Change(DENY, "", True, "api", "db")
+    model.change(deny)
+    assert model.value(DENY, "", "api", "db") and not model.value(DENY, "", "db", "api")
+    assert model.message == "Denied api to send to db."
+    model.undo()
+    assert not hands.policies and model.message == "Allowed api to send to db."
+    hands.refuse = "change"
+    model.change(deny)
+    assert model.error and not model.value(DENY, "", "api", "db") and not model.can_undo
+    model.change(replace(deny, target="gone"))
+    assert model.error == "api or gone is not there any more."
+
+
 def test_what_is_so_already_is_not_done(model: IsolationModel, hands: Hands) -> None:
     looks = hands.looks
     model.change(OFF.inverse)
@@ -231,6 +255,20 @@ def test_what_somebody_else_did_shows_when_asked_again(panel: IsolationPanel, ha
     assert not panel._boxes[OFF.inverse].value
     assert Change(MEMBER, "backend", True, "newcomer") in panel._boxes
     assert "changed" not in panel._matrix.value
+
+
+def test_the_policy_switch_is_that_of_the_chosen_pair(panel: IsolationPanel, hands: Hands) -> None:
+    panel._source.value, panel._target.value = "api", "db"
+    panel._deny.value = True
+    assert hands.policies == {("api", "db")}
+    panel._source.value = "web"
+    assert not panel._deny.value and hands.policies == {("api", "db")}
+    panel._target.value = "web"
+    assert panel._deny.disabled
+    panel._source.value, panel._target.value = "api", "db"
+    assert panel._deny.value and not panel._deny.disabled
+    panel._undo.click()
+    assert not panel._deny.value and not hands.policies
 
 
 def test_every_switch_has_a_label_and_a_hint(panel: IsolationPanel) -> None:
