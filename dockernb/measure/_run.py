@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import docker
 import docker.errors
 import pandas as pd
 
@@ -150,7 +151,8 @@ def compare(
     """
     if runs < 1 or seconds < 1 or omit < 0 or not arrangements:
         raise MeasureError("Ask for at least one arrangement, one run and one second; omit may be 0.")
-    plans = {name: _plan(lab, name, each, seconds, omit) for name, each in arrangements.items()}
+    engine = lab.host.client().api
+    plans = {name: _plan(engine, name, each, seconds, omit) for name, each in arrangements.items()}
     dice = random.Random(seed)
     order = [(name, run) for run in range(1, runs + 1) for name in dice.sample(list(plans), len(plans))]
     rows: list[dict[str, Any]] = []
@@ -204,12 +206,12 @@ class _Plan:
         return Reading(error=answer["error"]) if answer["error"] else parse_iperf3(answer["output"])
 
 
-def _plan(lab: Lab, name: str, each: Iperf3, seconds: int, omit: int) -> _Plan:
+def _plan(engine: docker.APIClient, name: str, each: Iperf3, seconds: int, omit: int) -> _Plan:
     """Look both containers up and settle the address."""
     if each.parallel < 1 or each.protocol not in {"tcp", "udp"}:
         raise MeasureError(f'"{name}": protocol is "tcp" or "udp", and parallel at least 1.')
-    server, client = _container(lab, each.server), _container(lab, each.client)
-    address = each.to or _address(lab, server, client)
+    server, client = _container(engine, each.server), _container(engine, each.client)
+    address = each.to or _address(engine, server, client)
     argument = {
         "server_pid": server.pid,
         "client_pid": client.pid,
@@ -229,10 +231,10 @@ def _plan(lab: Lab, name: str, each: Iperf3, seconds: int, omit: int) -> _Plan:
     return _Plan(argument, columns)
 
 
-def _container(lab: Lab, name: str) -> Container:
+def _container(engine: docker.APIClient, name: str) -> Container:
     """A running container by its name."""
     try:
-        container = Container.from_inspect(lab.host.client().api.inspect_container(name))
+        container = Container.from_inspect(engine.inspect_container(name))
     except docker.errors.NotFound:
         raise MeasureError(f'There is no container "{name}": create it, or check the spelling.') from None
     if not container.running:
@@ -240,10 +242,10 @@ def _container(lab: Lab, name: str) -> Container:
     return container
 
 
-def _address(lab: Lab, server: Container, client: Container) -> str:
+def _address(engine: docker.APIClient, server: Container, client: Container) -> str:
     """Where the client finds the server, unless the caller says so."""
-    home = _container(lab, server.network_owner) if server.network_owner else server
-    visitor = _container(lab, client.network_owner) if client.network_owner else client
+    home = _container(engine, server.network_owner) if server.network_owner else server
+    visitor = _container(engine, client.network_owner) if client.network_owner else client
     if home.uses_host_network:
         if visitor.uses_host_network:
             return "127.0.0.1"

@@ -178,23 +178,3 @@ def test_wrong_solutions_are_told_why(lab: Stage, break_it: Callable[[Stage], No
     assert says in result.sentence
     assert result.sentence.count(". ") == 0
     assert result.sentence.endswith(".")
-
-
-def test_an_engine_that_is_gone_is_a_sentence(lab: Stage) -> None:
-    gone = SimpleNamespace(name="stage", host=SimpleNamespace(client=Gone))
-    result = lesson06.admin(gone)  # type: ignore[arg-type]
-    assert result.sentence.startswith("The check could not look: ")
-    del lab
-
-
-class Gone:
-    """A client whose engine does not answer."""
-
-    @property
-    def api(self) -> Any:
-        import docker.errors
-
-        def refuse(*_args: Any, **_kwargs: Any) -> Any:
-            raise docker.errors.DockerException("connection refused")
-
-        return SimpleNamespace(containers=refuse, networks=refuse, volumes=refuse, inspect_container=refuse)

@@ -7,10 +7,10 @@ from typing import Any
 import ipywidgets as widgets
 import pytest
 
-from dockernb.course import Check, Condition, Prediction, check, predict, reaches, runs
+from dockernb.course import Check, Condition, Prediction, check, lesson06, predict, reaches, runs
 from dockernb.course import checks as checks_module
 from dockernb.course.widget import bundle, make_view
-from dockernb.errors import CourseError, HostError
+from dockernb.errors import CourseError, HostError, ProbeError
 from dockernb.probe import Outcome
 
 QUESTION = "Will web-server reach postgres-db?"
@@ -230,6 +230,16 @@ def test_a_lost_lab_host_is_a_sentence() -> None:
     result = result_of(Condition("a", lost), condition(""))
     assert result.sentence == "The check could not look: The lab host is gone."
     assert [f.holds for f in result.findings] == [False, None]
+
+
+def test_an_engine_that_does_not_answer_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_lab: Any, **_options: Any) -> Any:
+        raise ProbeError("The Docker engine did not say what is there.")
+
+    monkeypatch.setattr(checks_module.probe, "snapshot", refuse)
+    result = lesson06.admin(None)  # type: ignore[arg-type]  # nothing gets as far as the lab
+    assert result.sentence == "The check could not look: The Docker engine did not say what is there."
+    assert [f.holds for f in result.findings] == [False] + [None] * 6
 
 
 def test_hints_come_one_inside_the_other_and_the_solution_last() -> None:
