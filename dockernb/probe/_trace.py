@@ -1,13 +1,13 @@
 """Watch one probe from the Docker host: this file runs there, as its root, with the standard library alone.
 
-`probe.why` sends its text through one ``host.call``, with that of `_inside` in the order. `main` reads the
+`probe.why` sends its text through one ``host.call``, behind that of `_inside`, whose `main` it calls
+``probe`` (one text, so that the agent compiles it but once). `main` reads the
 packet counters of every iptables rule, lets `_inside` make the probe, reads the counters again, and tells
 how the interfaces, bridges and routes on the way are joined. It judges nothing.
 
 The order and the answer are JSON::
 
-    order  = {"inside": "...",          # the source of `_inside`
-              "plan": {...},            # its plan: one question, asked at one address or more
+    order  = {"plan": {...},            # of `_inside`: one question, asked at one address or more
               "source": 4242,           # a process of the namespace; 0: the Docker host, -1: the outside
               "target": 4343,           # the same; null when it is no container
               "full": true}             # after an answer, whether a packet of full size arrives, too
@@ -39,9 +39,7 @@ _HEADERS = {4: 28, 6: 48}  # bytes of the IP and ICMP headers around an echo's d
 
 def main(order: dict[str, Any]) -> dict[str, Any]:
     """Carry out the order; see the top of the file for its shape."""
-    inside: dict[str, Any] = {"__name__": "inside"}
-    exec(compile(order["inside"], "<inside>", "exec"), inside)
-    return _Trace(order, inside).result()
+    return _Trace(order, globals()).result()
 
 
 class _Trace:
@@ -53,16 +51,20 @@ class _Trace:
             pid = order[place]
             if pid and pid > 0 and os.path.exists(f"/proc/{pid}/ns/net"):  # noqa: PTH110  # pathlib loads slowly
                 self.places[place] = _open(f"/proc/{pid}/ns/net")
-        self.families = (4, 6) if self.plan["ipv6"] else (4,)
+        asked = [
+            6 if ":" in subject else 4 for _source, kind, subject, *_ in self.plan["asks"] if kind != "name"
+        ]
+        self.families = sorted(set(asked)) or ([4, 6] if self.plan["ipv6"] else [4])
         self.tools = {family: self.tool(family) for family in self.families}
 
     def result(self) -> dict[str, Any]:
         before, spoofed = self.counters(), _spoofed()
-        probe = self.inside["main"](self.plan)
+        probe = self.inside["probe"](self.plan)
         after, spoofed = self.counters(), _spoofed() - spoofed
         addresses = list(dict.fromkeys(self.addresses(probe)))
         routes = {address: self.route(address) for address in addresses}
-        links = {place: self.links(place) for place in self.places}
+        started = {place: self.start(place, "ip", "-json", "address") for place in self.places}
+        links = {place: self.links(_output(process)) for place, process in started.items()}
         full, size = None, 0
         answered = [shot["address"] for shot in probe["shots"] if shot and shot["event"] in _ANSWERED]
         if self.order["full"] and answered and "source" in self.places:
@@ -104,21 +106,24 @@ class _Trace:
         source = self.plan["asks"][0][0]
         payload = size - _HEADERS[6 if ":" in address else 4]
         ask = [source, "address", address, None, "icmp", False, 0]
-        told: dict[str, Any] = self.inside["main"](self.plan | {"asks": [ask], "payload": payload})
+        told: dict[str, Any] = self.inside["probe"](self.plan | {"asks": [ask], "payload": payload})
         return told
 
     # -- what the kernel knows ---------------------------------------------------------------------------
 
-    def run(self, place: str, *command: str) -> str:
-        """What a command prints in a network namespace; nothing when it fails."""
+    def start(self, place: str, *command: str) -> subprocess.Popen[str] | None:
+        """Start a command in a network namespace; None where there is no such command."""
         _enter(self.places[place])
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+            return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         except FileNotFoundError:
-            return ""
+            return None
         finally:
             _enter(self.home)
-        return "" if done.returncode else done.stdout
+
+    def run(self, place: str, *command: str) -> str:
+        """What a command prints in a network namespace; nothing when it fails."""
+        return _output(self.start(place, *command))
 
     def tool(self, family: int) -> str:
         """That variant of iptables-save which sees the rules of the engine."""
@@ -127,16 +132,18 @@ class _Trace:
         return next((tool for tool in variants if ":DOCKER" in self.run("host", tool)), variants[0])
 
     def counters(self) -> dict[tuple[str, int], str]:
-        return {
-            (place, family): self.run(place, self.tools[family], "-c")
+        started = {
+            (place, family): self.start(place, self.tools[family], "-c")
             for place in self.places
             for family in self.families
         }
+        return {key: _output(process) for key, process in started.items()}
 
-    def links(self, place: str) -> list[dict[str, Any]]:
+    @staticmethod
+    def links(text: str) -> list[dict[str, Any]]:
         """Each interface: its name, number, the number of its other end, its bridge, and its addresses."""
         kept = ("ifindex", "ifname", "link_index", "master", "mtu", "flags")
-        found = json.loads(self.run(place, "ip", "-json", "address") or "[]")
+        found = json.loads(text or "[]")
         return [
             {key: link[key] for key in kept if key in link}
             | {"addresses": [info["local"] for info in link.get("addr_info", ()) if "local" in info]}
@@ -150,6 +157,14 @@ class _Trace:
             return None
         found = json.loads(self.run(place, "ip", "-json", "route", "get", address) or "[]")
         return found[0] if found else None
+
+
+def _output(process: subprocess.Popen[str] | None) -> str:
+    """What a command printed; nothing when it failed."""
+    if process is None:
+        return ""
+    text = process.communicate(timeout=10)[0]
+    return "" if process.returncode else text
 
 
 def _open(path: str) -> int:

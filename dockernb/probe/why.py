@@ -19,6 +19,7 @@ from dockernb.probe.verdict import HOST, OUTSIDE, Ask, Outcome, Verdict
 if TYPE_CHECKING:
     from dockernb.session import Lab
 
+_FUTURE = "from __future__ import annotations\n"  # valid at the head of a text only
 _TIMEOUT = 1.0  # seconds without an answer that count as dropped
 
 
@@ -55,16 +56,20 @@ def why(
         return derive(state, verdict, {})
     asker, asked = owner_of(state, a), owner_of(state, b)
     order = {
-        "inside": inside(),
         "plan": plan.message(_TIMEOUT),
         "source": asker.pid if asker else plan.processes.get(a, 0),
         "target": asked.pid if asked and asked.alive and not asked.uses_host_network else None,
         "full": by != "published" and asked is not None and not asked.paused and protocol != "dns",
     }
-    source = resources.files("dockernb.probe").joinpath("_trace.py").read_text(encoding="utf-8")
-    trace = lab.host.call(source, order, timeout=6 * _TIMEOUT + GRACE)
+    trace = lab.host.call(_source(), order, timeout=6 * _TIMEOUT + GRACE)
     verdict = min(verdicts(plan, trace["probe"], state, _TIMEOUT), key=lambda v: v.outcome.rank)
     return derive(state, verdict, trace, _full(state, plan, trace, verdict))
+
+
+def _source() -> str:
+    """What runs on the lab host: `_inside`, and behind it `_trace`, which calls the former's `main` ``probe``."""
+    trace = resources.files("dockernb.probe").joinpath("_trace.py").read_text(encoding="utf-8")
+    return f"{inside()}\nprobe = main\n{trace.replace(_FUTURE, '')}"
 
 
 def _plan(state: Snapshot, a: str, b: str, port: int | None, *, by: str, protocol: str) -> Plan:
