@@ -32,6 +32,7 @@ import array
 import collections
 import contextlib
 import errno
+import fcntl
 import gc
 import heapq
 import os
@@ -65,6 +66,8 @@ _SMALL = 0x8000  # tells the number of a small echo from that of the large one
 _LOOK = 0.25  # seconds in which docker-proxy finds out that nothing is behind a port
 _OUTSIDE_NET = "203.0.113."  # a range for documentation (RFC 5737): nobody's address
 _OUTSIDE_LINK = "dnb-outside"
+_CABLE_WITHIN = 3.0  # seconds; the kernel reports a change of a cable at most once a second
+_SIOCGIFFLAGS, _IFF_RUNNING = 0x8913, 0x40  # linux/sockios.h, linux/if.h
 
 Told = dict[str, Any]
 
@@ -527,8 +530,10 @@ class _Outside:
         )
         _enter(self.handle)
         _ip(f"link set lo up\naddr add {_OUTSIDE_NET}2/24 dev eth0\nlink set eth0 up\n")
+        _await_running("eth0")
         self.doors = [socket.create_server(("0.0.0.0", port), backlog=1024) for port in ports]
         _enter(home)
+        _await_running(_OUTSIDE_LINK)
 
     @staticmethod
     def remove() -> None:
@@ -545,6 +550,18 @@ def _ip(commands: str) -> None:
     subprocess.run(
         ["ip", "-batch", "-"], input=commands.encode(), check=True, timeout=10, capture_output=True
     )
+
+
+def _await_running(interface: str) -> None:
+    """Wait until the kernel lets packets through a new cable, which a busy computer does late."""
+    request = struct.pack("16s16x", interface.encode())
+    deadline = time.monotonic() + _CABLE_WITHIN
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        while time.monotonic() < deadline:
+            (flags,) = struct.unpack_from("=H", fcntl.ioctl(handle, _SIOCGIFFLAGS, request), 16)
+            if flags & _IFF_RUNNING:
+                return
+            time.sleep(0.005)
 
 
 def _rank(shot: _Shot) -> int:

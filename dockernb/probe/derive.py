@@ -228,6 +228,9 @@ class _Derivation:
             and (rule.number or rule.chain == chain)
         ]
         evidence = "\n".join(rule.evidence for rule in seen[:_SHOWN])
+        network = self.state.network(self.verdict.network)
+        if self.from_container and self.to_container and network is not None and network.driver != "bridge":
+            return f"is not asked: packets of {network.driver} networks pass no bridge of the Docker host", ""
         if accepts:
             return f"{accepts[0].name} accepts it", evidence
         within = self.inward and self.inward == self.outward

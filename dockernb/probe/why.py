@@ -57,7 +57,7 @@ def why(
     asker, asked = owner_of(state, a), owner_of(state, b)
     order = {
         "plan": plan.message(_TIMEOUT),
-        "source": asker.pid if asker else plan.processes.get(a, 0),
+        "source": plan.processes.get(a, 0) if asker is None else 0 if asker.uses_host_network else asker.pid,
         "target": asked.pid if asked and asked.alive and not asked.uses_host_network else None,
         "full": by != "published" and asked is not None and not asked.paused and protocol != "dns",
     }

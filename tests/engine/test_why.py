@@ -306,6 +306,16 @@ def test_the_host_and_the_outside(tiers: Stage) -> None:
     assert unpublished.verdict.outcome is Outcome.NO_ROUTE and unpublished.agrees
 
 
+def test_host_network_and_shared_namespace(tiers: Stage) -> None:
+    tiers.run("onhost", "host")
+    tiers.run("peer", "container:web")
+    from_host = explained(tiers, "onhost", "db")
+    assert from_host.verdict.outcome is Outcome.REACHABLE and from_host.agrees
+    shared = explained(tiers, "peer", "api")
+    assert shared.verdict.outcome is Outcome.REACHABLE and shared.agrees
+    assert shared.sentence.endswith("both are on network front.")
+
+
 def test_what_cannot_be_asked(tiers: Stage) -> None:
     with pytest.raises(ProbeError, match="always reaches itself"):
         why(tiers, "web", "web")
