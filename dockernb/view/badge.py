@@ -27,7 +27,7 @@ def badge(host: LabHost, conditions: Mapping[str, str | int], left_over: Mapping
         others = ", ".join(f"{count} of {lesson}" for lesson, count in left_over.items())
         notes.append(f"There are still containers here ({others}): lab.reset() makes the host pristine.")
     pills = "".join(
-        f'<span style="padding:2px 8px;border-right:1px solid {LINE}">'
+        f'<span style="padding:2px 8px;border-left:1px solid {LINE}">'
         f'<span style="opacity:.75">{escape(name)}</span> <b>{escape(value)}</b></span>'
         for name, value in facts
     )
@@ -36,7 +36,7 @@ def badge(host: LabHost, conditions: Mapping[str, str | int], left_over: Mapping
         f'<div role="note" aria-label="lab host" style="font:12px {FONT};color:{INK}">'
         f'<span style="display:inline-flex;flex-wrap:wrap;background:{SHADE};'
         f'border:1px solid {LINE};border-radius:4px">'
-        f'<span style="padding:2px 8px;border-right:1px solid {LINE}">lab host <b>{escape(host.name)}</b></span>'
+        f'<span style="padding:2px 8px">lab host <b>{escape(host.name)}</b></span>'
         f"{pills}</span>{extra}</div>"
     )
     text = f"lab host {host.name}: " + ", ".join(f"{name} {value}" for name, value in facts)

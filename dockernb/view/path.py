@@ -202,9 +202,7 @@ class _Path:
                 + f'<rect x="{x}" y="{y}" width="200" height="{_BOX_HEIGHT}" rx="{_BOX_HEIGHT / 2}" '
                 f'style="fill:{SHADE};stroke:{INK};stroke-width:1.2"/>'
                 + _text(_MIDDLE, y + 19, _cut(step.where, 28), anchor="middle", size=11.5, bold=True)
-                + _text(
-                    _MIDDLE, y + 35, self.answer(step), anchor="middle", size=10.5, code=True, colour=FAINT
-                )
+                + _text(_MIDDLE, y + 35, self.answer(step), anchor="middle", size=10.5, code=True)
             )
         return drawn
 
@@ -229,7 +227,7 @@ class _Path:
             _text(x, y + (20 if second else 28), _cut(step.where, 20), anchor="middle", size=12.5, bold=True),
         ]
         if second:
-            parts.append(_text(x, y + 36, second, anchor="middle", size=10.5, code=True, colour=FAINT))
+            parts.append(_text(x, y + 36, second, anchor="middle", size=10.5, code=True))
         return "".join(parts) + "</g>"
 
     def address(self, step: Step) -> str:

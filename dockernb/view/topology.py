@@ -293,7 +293,7 @@ class _Drawing:
         if low - top > 100:
             y = (top + low) / 2
             parts.append(
-                f'<text transform="translate({_SPINE - 8} {y:g}) rotate(-90)" text-anchor="middle" '
+                f'<text transform="translate({_SPINE - 9} {y:g}) rotate(-90)" text-anchor="middle" '
                 f'style="font-size:10px;fill:{FAINT}">routing, iptables</text>'
             )
         outward = [bus for bus in joined if bus.network is not None and not bus.network.internal]
@@ -447,7 +447,7 @@ class _Drawing:
             f'<text x="{place.middle:g}" y="{place.y + 18:g}" text-anchor="middle" '
             f'style="font-size:{size:g}px;font-weight:600;fill:{INK}">{name}</text>',
             f'<text x="{place.middle:g}" y="{place.y + 33:g}" text-anchor="middle" '
-            f'style="font:10.5px {CODE_FONT};fill:{FAINT}">{mark(_cut(second, 17))}</text>',
+            f'style="font:10.5px {CODE_FONT};fill:{INK}">{mark(_cut(second, 17))}</text>',
         ]
         for line, sharer in enumerate(place.sharers):
             y = place.y + _BOX_HEIGHT + _SHARER * line
