@@ -38,8 +38,8 @@ def told_apart(client: docker.DockerClient) -> Iterator[Recorder]:
     def note(response: requests.Response, **_options: Any) -> None:
         request = response.request
         url = urlsplit(request.url or "")
-        if url.path.endswith("/containers/json"):  # a look of ours: it would be a line of its own
-            return
+        if url.path.endswith("/containers/json") or not response.ok:
+            return  # a look of ours would be a line of its own, and what was refused did nothing
         query = dict(parse_qsl(url.query))
         said = response.content  # none of these requests streams
         recorder.record(request.method or "GET", url.path, query, request.body, response.status_code, said)
@@ -266,15 +266,22 @@ def _endpoints(api: docker.APIClient, network: Mapping[str, Any]) -> dict[str, E
 
 def _attach(api: docker.APIClient, network: str, container: str, endpoint: Endpoint) -> None:
     links = [(link.split(":", 1)[0], link.split(":", 1)[-1]) for link in endpoint.links]
-    api.connect_container_to_network(
-        container,
-        network,
-        ipv4_address=endpoint.address or endpoint.configured_address or None,
-        ipv6_address=endpoint.address6 or endpoint.configured_address6 or None,
-        aliases=list(endpoint.aliases) or None,
-        links=links or None,
-        driver_opt=dict(endpoint.options) or None,
-    )
+    addresses: dict[str, Any] = {
+        "ipv4_address": endpoint.address or endpoint.configured_address or None,
+        "ipv6_address": endpoint.address6 or endpoint.configured_address6 or None,
+    }
+    others: dict[str, Any] = {
+        "aliases": list(endpoint.aliases) or None,
+        "links": links or None,
+        "driver_opt": dict(endpoint.options) or None,
+    }
+    try:
+        api.connect_container_to_network(container, network, **addresses, **others)
+    except APIError as error:
+        if "user configured subnets" not in str(error.explanation) or not any(addresses.values()):
+            raise
+        # Where Docker chose the subnet it chooses the address, too, and only now does it say so.
+        api.connect_container_to_network(container, network, **others)
 
 
 @contextlib.contextmanager

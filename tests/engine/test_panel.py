@@ -249,6 +249,19 @@ def test_a_policy_drops_and_is_undone_exactly(tiers: Stage) -> None:
         networks.deny(host, api, ("db", ["fd00::1"]), True)
 
 
+def test_an_undo_where_docker_chose_the_subnet(tiers: Stage) -> None:
+    tiers.network("chosen")
+    tiers.docker.networks.get("chosen").connect("db", aliases=["postgres"])
+    hands = StageHands(tiers)  # type: ignore[arg-type]
+    model = IsolationModel(hands)
+    model.change(Change(MEMBER, "chosen", False, "db"))
+    model.undo()
+    assert model.error == "" and model.value(MEMBER, "chosen", "db")
+    assert model.twin.lines == ["docker network connect --alias postgres chosen db"]
+    db = model.state.container("db")
+    assert db and db.endpoint("chosen").aliases == ("postgres",)  # type: ignore[union-attr]
+
+
 def test_a_refusal_of_the_engine_is_one_sentence(tiers: Stage) -> None:
     model = IsolationModel(StageHands(tiers))  # type: ignore[arg-type]
     tiers.docker.containers.get("web").remove(force=True)
