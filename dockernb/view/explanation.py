@@ -45,7 +45,9 @@ def _row(number: int, step: Step) -> str:
         what = f"<b>{what}</b>"
     if step.evidence:
         lines = mark(step.evidence)
-        pre = f"font:11px {CODE_FONT};color:{FAINT};white-space:pre-wrap;margin:2px 0 0;background:none"
+        # JupyterLab breaks a <pre> in the middle of a word; this breaks there only what has no other place.
+        wrap = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere"
+        pre = f"font:11px {CODE_FONT};color:{FAINT};{wrap};margin:2px 0 0;background:none"
         what = (
             f'<details{" open" * stopped}><summary>{what}</summary><pre style="{pre}">{lines}</pre></details>'
         )

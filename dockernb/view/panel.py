@@ -68,23 +68,25 @@ class IsolationPanel:
         self._told = widgets.HTML()
         self._undo = widgets.Button(description="Undo", icon="undo", tooltip="Take back the last change")
         self._again = widgets.Button(description="Ask again", icon="refresh", tooltip="Look and probe again")
-        self._source = widgets.Dropdown(description="From", layout={"width": "220px"})
-        self._target = widgets.Dropdown(description="to", layout={"width": "220px"})
-        self._deny = widgets.Checkbox(description="deny", tooltip="Drop what it sends there", indent=False)
+        snug = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
+        self._source = widgets.Dropdown(description="From", **snug)
+        self._target = widgets.Dropdown(description="to", **snug)
+        self._deny = widgets.Checkbox(
+            description="deny", tooltip="Drop what it sends there", indent=False, layout={"width": "auto"}
+        )
         self._twin, self._matrix, self._topology = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._undo.on_click(lambda _button: model.undo())
         self._again.on_click(lambda _button: model.refresh())
         self._deny.observe(self._on_deny, "value")
         for end in (self._source, self._target):
             end.observe(self._on_ends, "value")
+        row = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "4px", "margin": "6px 0 0"}
         self.widget = widgets.VBox(
             [
                 widgets.HTML(f'<div style="font-size:12px;color:{FAINT};line-height:1.4">{_ABOUT}</div>'),
                 self._cards,
-                widgets.HBox([self._source, self._target, self._deny], layout={"flex_flow": "row wrap"}),
-                widgets.HBox(
-                    [self._undo, self._again, self._bar, self._told], layout={"align_items": "center"}
-                ),
+                widgets.HBox([self._source, self._target, self._deny], layout=row),
+                widgets.HBox([self._undo, self._again, self._bar, self._told], layout=row),
                 self._twin,
                 self._matrix,
                 self._topology,

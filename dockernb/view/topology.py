@@ -39,6 +39,7 @@ _STEM = 40  # from a bus to the boxes below it, with room for an address
 _ROW_GAP = 14
 _BELOW = 32  # room below the boxes of a band, where addresses on the next bus stand
 _SHARER = 15  # height of the line that names a container in the same network namespace
+_BESIDE = 14  # between the lines that leave a box for its second, third, ... network
 _COLUMNS = 6  # boxes side by side before a second row begins
 _PUBLISHED, _VOLUME, _TRUNK = 8, 15, 22  # where in a gutter a line runs, from its left side
 _NOWHERE = "none"
@@ -360,8 +361,9 @@ class _Drawing:
         endpoint, change = self.endpoint_of(place, bus.network.name)
         dash = "3 4" if change == "−" else ""
         width = 3.5 if change == "+" else 2
-        x = place.middle
         first = number == place.buses[0]
+        # Side by side down the column, or the line to a third network would hide the one to the second.
+        x = place.middle + (0 if first else _BESIDE * (place.buses.index(number) - 1))
         if first and place.row:
             x = place.x - _GUTTER + _TRUNK
             y = place.y + _BOX_HEIGHT / 2
