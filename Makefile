@@ -12,10 +12,10 @@ lab: ## set up, and open the course in JupyterLab (about 4 minutes the first tim
 
 checks = .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy
 
-test: ## set up, and run every check: style, types, fast tests, engine tests, the lessons
+test: ## set up, and run every check: style, types, fast tests, engine tests, the lessons, the browser
 	@sh .ci/setup test
 	$(checks)
-	.venv/bin/pytest -rs tests/fast tests/engine tests/notebooks
+	.venv/bin/pytest -rs tests/fast tests/engine tests/notebooks tests/browser
 
 fast: ## style, types, and the tests that need no engine
 	@sh .ci/setup tools

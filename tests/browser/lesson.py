@@ -1,0 +1,106 @@
+"""A JupyterLab and a lesson in it, as the browser tests use them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, ViewportSize, expect
+
+ARTEFACTS = Path(__file__).parents[1] / "artefacts"
+SIZE: ViewportSize = {"width": 1400, "height": 900}
+SECOND = 1000  # Playwright counts milliseconds
+STEP = 20 * SECOND  # what one click may take
+TALLEST = 25_000  # pixels; Chromium draws no picture much taller than that
+RUN = 180 * SECOND  # what a run of cells may take, on a machine that others use as well
+
+
+@dataclass(frozen=True)
+class Server:
+    """A JupyterLab on loopback."""
+
+    url: str
+    token: str
+
+    def address(self, path: str) -> str:
+        return f"{self.url}/{path}?token={self.token}"
+
+
+class Lesson:
+    """A lesson that is open in the browser, and is run from top to bottom by the keyboard."""
+
+    def __init__(self, page: Page, notebook: Path) -> None:
+        self.page = page
+        self.sources = ["".join(cell["source"]) for cell in json.loads(notebook.read_text())["cells"]]
+        self.done = 0  # cells that have been run
+        last = self._nth(len(self.sources) - 1)
+        last.wait_for(state="attached", timeout=60 * SECOND)
+        self._nth(0).click()
+        expect(page.locator(".jp-Notebook-ExecutionIndicator")).to_have_attribute(
+            "data-status", "idle", timeout=60 * SECOND
+        )
+
+    def _nth(self, number: int) -> Locator:
+        return self.page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{number}']")
+
+    def cell(self, words: str) -> Locator:
+        """The one code cell with these words in it, or in the case of several the first."""
+        return self._nth(next(n for n, source in enumerate(self.sources) if words in source))
+
+    def focus(self, cell: Locator) -> None:
+        """Walk to a cell with the arrow keys."""
+        while True:
+            now = self.page.locator(".jp-Notebook .jp-Cell.jp-mod-active")
+            here, there = (int(one.get_attribute("data-windowed-list-index") or 0) for one in (now, cell))
+            if here == there:
+                cell.focus()  # not a control in it
+                return
+            self.page.keyboard.press("ArrowDown" if here < there else "ArrowUp")
+
+    def run_through(self, words: str) -> Locator:
+        """Run the cells down to the one with these words, by Shift+Enter, and wait until they have run."""
+        wanted = next(n for n, source in enumerate(self.sources) if words in source)
+        if self.done <= wanted:
+            self.focus(self._nth(self.done))
+        while self.done <= wanted:
+            self.page.keyboard.press("Shift+Enter")
+            self.done += 1
+        # An error leaves the rest without a star as well; what the cells should have made is then missing.
+        waiting = self.page.locator(".jp-InputPrompt", has_text="[*]")
+        expect(waiting).to_have_count(0, timeout=RUN)
+        cell = self._nth(wanted)
+        cell.scroll_into_view_if_needed()
+        return cell
+
+    def tab_to(self, target: Locator, most: int = 40) -> None:
+        """Press Tab until the keyboard is at a control."""
+        for _ in range(most):
+            if target.evaluate("it => it === document.activeElement"):
+                return
+            self.page.keyboard.press("Tab")
+        pytest.fail(f"Tab does not reach {target}")
+
+    def theme(self, name: str) -> None:
+        """Change JupyterLab's theme."""
+        self.page.evaluate(
+            "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name
+        )
+        dark = "false" if "Dark" in name else "true"
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", dark)
+
+    def unroll(self) -> None:
+        """Make the window as tall as the lesson, so that all of it is drawn."""
+        cells = self.page.locator(".jp-WindowedPanel-viewport")
+        height = 0.0
+        for _ in range(
+            10
+        ):  # what is drawn for the first time turns out taller or shorter than it was taken for
+            box = cells.bounding_box()
+            if box is None or box["height"] > TALLEST:
+                pytest.fail(f"the lesson has no sensible height: {box}")
+            if box["height"] == height:
+                return
+            height = box["height"]
+            self.page.set_viewport_size({"width": SIZE["width"], "height": round(height) + 150})
+            cells.locator(".jp-Cell").first.scroll_into_view_if_needed()
+        pytest.fail(f"the lesson's height does not settle: {height}")
