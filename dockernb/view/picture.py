@@ -57,14 +57,14 @@ class Picture:
     text: str
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
-        html = _portable(self.html, self.text) if self.html.startswith("<svg") else self.html
+        html = portable(self.html, self.text) if self.html.startswith("<svg") else self.html
         return {"text/html": html, "text/plain": self.text}
 
     def __repr__(self) -> str:
         return self.text
 
 
-def _portable(svg: str, text: str) -> str:
+def portable(svg: str, text: str) -> str:
     """An SVG that also shows where the notebook is not trusted yet.
 
     There JupyterLab takes the tags out of an inline SVG and leaves its words in a heap, but it shows an

@@ -9,7 +9,6 @@ Example:
 
 from __future__ import annotations
 
-import html
 import io
 import math
 import re
@@ -27,6 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dockernb.errors import MeasureError
+from dockernb.view.picture import PAPER, mark, portable
 
 CONFIDENCE = 0.9
 """At least this probability that an interval holds the true median; five runs give 0.94."""
@@ -213,9 +213,12 @@ class Picture(Figure):
         for colour, themed in _THEMED.items():
             drawing = drawing.replace(colour, themed)
         drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
-        words = html.escape(self.alternative, quote=True)
-        first = f'<svg role="img" aria-label="{words}" style="max-width: 100%; height: auto" '
-        return drawing.replace("<svg ", first, 1)
+        width = self.get_size_inches()[0] * 96  # pixels, as CSS counts them
+        first = (
+            f'<svg role="img" aria-label="{mark(self.alternative)}" '
+            f'style="width:100%;max-width:{width:g}px;height:auto;background:{PAPER}" '
+        )
+        return portable(drawing.replace("<svg ", first, 1), self.alternative)
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:
         """Save as usual; a PNG or SVG carries the alternative text as its description."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import random
+import re
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
@@ -181,13 +183,14 @@ def test_a_notebook_gets_themed_svg_with_the_words() -> None:
     ax = plots.throughput(frame({'<a> & "b"': [1.0] * 5}))
     figure = ax.figure
     assert isinstance(figure, plots.Picture)
-    markup = figure._repr_html_()
+    held = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', figure._repr_html_())
+    assert held
+    markup = base64.b64decode(held[1]).decode()
     root = ElementTree.fromstring(markup.replace("xlink:href", "href"))
     assert root.get("role") == "img"
     assert root.get("aria-label") == plots.alt_text(ax) == repr(figure)
     assert "var(--jp-content-font-color1" in markup
     assert "<metadata>" not in markup
-    assert "<script" not in markup
 
 
 def test_a_saved_png_carries_the_words() -> None:
