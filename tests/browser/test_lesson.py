@@ -72,6 +72,18 @@ def web_reaches_the_database(engine: docker.DockerClient) -> bool:
     return bool(engine.containers.get("web-server").exec_run(command).exit_code == 0)
 
 
+def test_pictures_show_in_a_lesson_that_has_not_been_run(lesson: Lesson, lessons: Path) -> None:
+    """JupyterLab does not trust such a lesson's outputs, and takes from them whatever could be a script."""
+    stored = (lessons / "06-three-tier-lab.ipynb").read_text().count('src=\\"data:image/svg+xml;base64,')
+    assert stored, "the lesson is stored without its outputs: make lessons"
+    pictures = lesson.page.locator(".jp-OutputArea-output img[src^='data:image/svg+xml']")
+    expect(pictures).to_have_count(stored)
+    widths = pictures.evaluate_all(
+        "all => Promise.all(all.map(it => it.decode().then(() => it.naturalWidth)))"
+    )
+    assert all(widths)
+
+
 def test_a_prediction_is_made_and_judged_by_keyboard(lesson: Lesson) -> None:
     asked = lesson.run_through("by_name = dn.predict(")
     choices = asked.get_by_role("radio")
