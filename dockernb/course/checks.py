@@ -156,7 +156,8 @@ class Result:
         inner = ""
         if self.solution:
             code = (
-                '<pre style="padding: 0.5em 0.8em; overflow-x: auto; background: var(--jp-layout-color2, #f2f3f5)">'
+                '<pre style="padding: 0.5em 0.8em; overflow-x: auto; background: var(--jp-layout-color2, #f2f3f5); '
+                'font-family: var(--jp-code-font-family, ui-monospace, monospace)">'
                 f"{_marked(self.solution.strip())}</pre>"
             )
             inner = _details("The solution", code)

@@ -160,6 +160,10 @@ class Reveal:
         )
 
 
+_open: dict[str, Prediction] = {}
+"""The latest prediction of each question in this kernel."""
+
+
 def predict(
     question: str,
     kind: type[str] | type[float] | Sequence[str] | Mapping[str, Any],
@@ -170,6 +174,9 @@ def predict(
     within: float = 0.25,
 ) -> Prediction:
     """Ask before the cell that shows.
+
+    A question that was answered and not yet revealed keeps its answer when its cell is run again, which in
+    JupyterLab is what the next Shift+Enter does.
 
     Args:
         question: What will happen?
@@ -184,4 +191,9 @@ def predict(
     Raises:
         CourseError: There are no two choices, or another kind of answer was asked for.
     """
-    return Prediction(question, kind, answer, why=why, unit=unit, within=within)
+    asked = Prediction(question, kind, answer, why=why, unit=unit, within=within)
+    before = _open.get(question)
+    if before is not None and not before.measured and before.choices == asked.choices:
+        asked.guess = before.guess
+    _open[question] = asked
+    return asked

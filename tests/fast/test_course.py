@@ -265,3 +265,18 @@ def test_a_check_without_conditions_is_refused() -> None:
 def test_conditions_say_what_they_ask() -> None:
     assert list(reaches("a", "b", 80).asks(None)) == [("a", "b", 80)]  # type: ignore[arg-type]
     assert list(runs("a").asks(None)) == []  # type: ignore[arg-type]
+
+
+def test_an_answer_that_was_not_revealed_is_kept() -> None:
+    first = predict("again?", ["yes", "no"], answer=lambda: "yes")
+    first.guess = "no"
+    second = predict("again?", ["yes", "no"], answer=lambda: "yes")
+    assert second.guess == "no"
+    assert second.reveal().text.startswith("You said: no.")
+    assert predict("again?", ["yes", "no"], answer=lambda: "yes").guess is None
+
+
+def test_another_question_starts_afresh() -> None:
+    predict("one?", ["yes", "no"], answer=lambda: "yes").guess = "no"
+    assert predict("one?", ["yes", "perhaps"], answer=lambda: "yes").guess is None
+    assert predict("two?", ["yes", "no"], answer=lambda: "yes").guess is None

@@ -57,6 +57,7 @@ class Script:
             '<figcaption style="font-size: 85%; color: var(--jp-content-font-color2, #57606a)">'
             "The same with the docker command line</figcaption>"
             '<pre style="margin: 0.2em 0 0; padding: 0.5em 0.8em; overflow-x: auto; '
+            "font-family: var(--jp-code-font-family, ui-monospace, monospace); "
             "background: var(--jp-layout-color2, #f2f3f5); color: var(--jp-content-font-color1, #1f2328); "
             f'border-left: 3px solid var(--jp-border-color1, #a0a8b0)">{text}</pre></figure>'
         )
