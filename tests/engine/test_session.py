@@ -123,7 +123,7 @@ def test_the_twin_shows_the_learners_calls_only(lab: Lab) -> None:
     lab.docker.containers.run(TOOLBOX, "sleep inf", name="web", network="net", detach=True)
     lab.left_over()
     run = "docker run -d --name web --network net dockernb/toolbox sleep inf"
-    assert str(lab.twin()).splitlines() == ["docker network create -d bridge net", run, run]
+    assert str(lab.twin()).splitlines() == ["docker network create net", run, run]
     lab.clean()
     assert str(lab.twin()) == ""
 

@@ -15,7 +15,7 @@ from dockernb.labhost import template
 
 USER = 1000
 SCRIPT = """
-import json, os, urllib.request
+import json, os, time, urllib.request
 from dockernb.labhost import start
 
 status = open("/proc/self/status").read()
@@ -25,12 +25,12 @@ try:
     said = client.containers.run("dockernb/toolbox", "echo hello", remove=True).decode()
     client.containers.run("dockernb/nginx", ports={"80/tcp": 80}, detach=True)
     url = host.url(80)
-    for _ in range(200):
+    page, deadline = None, time.monotonic() + 60
+    while page is None and time.monotonic() < deadline:
         try:
             page = urllib.request.urlopen(url, timeout=5).status
-            break
         except OSError:
-            page = None
+            time.sleep(0.1)  # until nginx has started
     host.reset()
     print(json.dumps({
         "uid": os.getuid(),
