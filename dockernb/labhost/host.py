@@ -18,6 +18,7 @@ from dockernb.errors import BuildError, HostError
 from dockernb.labhost import control, store
 from dockernb.labhost.channel import completed
 from dockernb.labhost.machine import Plan
+from dockernb.labhost.tls import client_context
 
 if TYPE_CHECKING:
     import docker
@@ -85,7 +86,7 @@ class LabHost:
         """One request to the agent, through the TLS front."""
         data = b""
         try:
-            context = _context(self.directory, self.started)
+            context = client_context(self.directory)
             with socket.create_connection(("127.0.0.1", self._api_port), timeout=10) as plain:
                 plain.settimeout(timeout + 10)
                 with context.wrap_socket(plain, server_hostname="agent") as line:
@@ -218,13 +219,6 @@ class LabHost:
         deadline = time.monotonic() + 20
         while (self.directory / "ca.pem").exists() and time.monotonic() < deadline:
             time.sleep(0.02)  # the keeper removes the credentials last
-
-
-def _context(directory: Path, _started: float) -> ssl.SSLContext:
-    """The TLS context for the agent; the credentials change with each start."""
-    context = ssl.create_default_context(cafile=str(directory / "ca.pem"))
-    context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
-    return context
 
 
 def join(name: str = DEFAULT_NAME) -> LabHost | None:

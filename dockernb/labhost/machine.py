@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -97,3 +98,11 @@ class Machine(Protocol):
 
     async def segment_port(self) -> dict[str, Any]:
         """Make a place on this host's segment for one more host, and say how to reach it."""
+
+
+def free_port(protocol: str = "tcp") -> int:
+    """A loopback port that was free a moment ago."""
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -3,15 +3,14 @@
 import asyncio
 import http.client
 import json
-import socket
-import ssl
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from dockernb.errors import HostError
-from dockernb.labhost.machine import Machine, PortError
+from dockernb.labhost.machine import Machine, PortError, free_port
+from dockernb.labhost.tls import client_context
 
 API = "/v1.41"  # old enough for every engine that we start
 Key = tuple[int, str]  # port on the lab host, "tcp" or "udp"
@@ -71,7 +70,7 @@ class Ports:
         """Open and close forwards until they are the wanted ones."""
         for port, protocol in sorted(wanted - set(self._open)):
             # The same number if it is to be had; below 1024 an ordinary user may not, and others may be taken.
-            for here in (port, _free_port(protocol)):
+            for here in (port, free_port(protocol)):
                 try:
                     self._do(self._machine.forward(here, port, protocol))
                 except PortError:
@@ -91,8 +90,7 @@ class Ports:
 
     def _connection(self, timeout: float | None) -> http.client.HTTPSConnection:
         """A connection to the engine's API."""
-        context = ssl.create_default_context(cafile=str(self._directory / "ca.pem"))
-        context.load_cert_chain(self._directory / "cert.pem", self._directory / "key.pem")
+        context = client_context(self._directory)
         return http.client.HTTPSConnection(
             "127.0.0.1", self._machine.api_port, timeout=timeout, context=context
         )
@@ -126,11 +124,3 @@ class Ports:
                         break
             except (OSError, http.client.HTTPException, ValueError, HostError, TimeoutError):
                 time.sleep(0.2)  # the machine is being reset, or is about to be gone
-
-
-def _free_port(protocol: str) -> int:
-    """A loopback port that was free a moment ago."""
-    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

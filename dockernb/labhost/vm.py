@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import itertools
 import shutil
-import socket
 import sys
 from typing import Any
 
 from dockernb.errors import HostError
 from dockernb.labhost import control, qemu, store, template
 from dockernb.labhost.credentials import Credentials
-from dockernb.labhost.machine import Facts, Plan, PortError
+from dockernb.labhost.machine import Facts, Plan, PortError, free_port
 
 WELCOME_LIMIT = 30.0  # seconds
 
@@ -90,7 +89,7 @@ class VmMachine:
     async def _open_api(self, machine: qemu.Qemu) -> None:
         """Forward a free loopback port to the TLS front; a reset keeps the number."""
         for _ in range(20):
-            port = self.api_port or _free_port()
+            port = self.api_port or free_port()
             if not await machine.human(_hostfwd_add("tcp", port, qemu.API_PORT)):
                 self.api_port = port
                 return
@@ -172,10 +171,3 @@ class VmMachine:
 def _hostfwd_add(protocol: str, host_port: int, guest_port: int) -> str:
     """The monitor line that adds a forward; QEMU answers it with nothing when all went well."""
     return f"hostfwd_add learner {protocol}:127.0.0.1:{host_port}-{qemu.GUEST_ADDRESS}:{guest_port}"
-
-
-def _free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
