@@ -15,30 +15,53 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dockernb.course import Check, check, predict
     from dockernb.errors import DockernbError
-    from dockernb.front import compare, hosts, lab, panel
-    from dockernb.measure import Iperf3
-    from dockernb.probe import reach, snapshot, why
-    from dockernb.session import fetch
+    from dockernb.front import compare, fetch, hosts, lab, load, panel, reach, why
+    from dockernb.measure import Fio, Iperf3, Pgbench, Sockperf, sweep
+    from dockernb.measure.capture import capture, pcap
+    from dockernb.measure.load import Requests
+    from dockernb.measure.traffic import traffic
+    from dockernb.policy import apply_policy, policies, remove_policy
+    from dockernb.probe import snapshot
     from dockernb.view import look, path
-    from dockernb.view.plots import throughput
+    from dockernb.view.load import shares, timeline
+    from dockernb.view.plots import latency, throughput
+    from dockernb.view.sequence import sequence
+    from dockernb.view.traffic import rates
 
 _WHERE = {
     "Check": "course",
     "DockernbError": "errors",
+    "Fio": "measure",
     "Iperf3": "measure",
+    "Pgbench": "measure",
+    "Requests": "measure.load",
+    "Sockperf": "measure",
+    "apply_policy": "policy",
+    "capture": "measure.capture",
     "check": "course",
     "compare": "front",
-    "fetch": "session",
+    "fetch": "front",
     "hosts": "front",
     "lab": "front",
+    "latency": "view.plots",
+    "load": "front",
     "look": "view",
     "panel": "front",
     "path": "view",
+    "pcap": "measure.capture",
+    "policies": "policy",
     "predict": "course",
-    "reach": "probe",
+    "rates": "view.traffic",
+    "reach": "front",
+    "remove_policy": "policy",
+    "sequence": "view.sequence",
+    "shares": "view.load",
     "snapshot": "probe",
+    "sweep": "measure",
     "throughput": "view.plots",
-    "why": "probe",
+    "timeline": "view.load",
+    "traffic": "measure.traffic",
+    "why": "front",
 }
 
 __all__ = sorted(_WHERE)  # noqa: PLE0605

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from dockernb.errors import DockernbError, HostError
@@ -24,6 +26,7 @@ examples:
   dockernb run -- docker ps              or use the one inside
   dockernb reset                         pristine again
   dockernb stop
+  dockernb lessons my-course             the notebooks, to learn with
 
 A lab host ends with the shell (or JupyterLab) that started it. Nothing in it reaches your network.
 
@@ -103,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
         "argv", nargs=argparse.REMAINDER, metavar="-- COMMAND ...", help="for example: docker ps"
     )
 
+    sub = command("lessons", lessons, "copy the lessons into a directory, never over your own changes")
+    sub.add_argument("directory", type=Path, metavar="DIR")
+
     sub = command("clean", clean, "stop all lab hosts and remove all that was built")
     return parser
 
@@ -128,15 +134,13 @@ def findings() -> list[Finding]:
     lacks = vm.missing()
     if shutil.which(qemu.PROGRAM):
         found.append(Finding("qemu", True, f"{qemu.version()}, {qemu.accelerator().name.upper()}"))
+    elif sys.platform == "linux":
+        lacks += template.missing()  # all of it at once, so that one command gets it
     built = template.find() if not lacks else None
-    found.append(
-        Finding(
-            "vm provider",
-            not lacks,
-            "works" if not lacks else lacks[0],
-            " ".join(lacks[1:]) or lacks[0] if lacks else "",
-        )
-    )
+    found.append(Finding("vm provider", not lacks, lacks[0] if lacks else "works", _command(lacks)))
+    if lacks and (conda := os.environ.get("CONDA_PREFIX")):
+        says = f"{conda} has no QEMU, because conda-forge has none that runs a whole machine"
+        found.append(Finding("conda", False, says, "it comes from the system, or Docker takes its place"))
     if built:
         says = (
             f"built {built.manifest['built']}, {store.size(built.directory) / 1e6:.0f} MB, {built.directory}"
@@ -182,7 +186,7 @@ def doctor(options: argparse.Namespace) -> int:
         return 0 if works else 1
     for finding in found:
         print(f"{'ok ' if finding.ok else '-- '} {finding.what:20} {finding.says}")
-        if finding.fix and finding.fix != finding.says:
+        if finding.fix not in finding.says:  # nor where there is none
             print(f"{'':24} {finding.fix}")
     if works:
         print(f"\nLessons run here, with the provider {works[-1].what.split()[0]}.")
@@ -224,7 +228,7 @@ def status(options: argparse.Namespace) -> int:
         return 0 if hosts else NOT_RUNNING
     for state in hosts:
         age = time.time() - state["started"]
-        kind = f"{state['provider']}, {state['emulation']}"
+        kind = f"{state['provider']}, {state['emulation']}" + (", resting" if state["rests"] else "")
         print(f"{state['name']}: {kind}, up {age / 60:.0f} min, owner {state['owner']}")
         for published, here in state["ports"].items():
             print(f"    port {published} of the lab host is 127.0.0.1:{here} here")
@@ -269,6 +273,27 @@ def run(options: argparse.Namespace) -> int:
     return done.returncode
 
 
+def lessons(options: argparse.Namespace) -> int:
+    """Copy the notebooks, and let JupyterLab show their pictures."""
+    from nbformat import NO_CONVERT, read  # noqa: PLC0415
+    from nbformat.sign import NotebookNotary  # noqa: PLC0415
+
+    from dockernb.lessons import copy  # noqa: PLC0415
+
+    directory = options.directory
+    copied = copy(directory)
+    notary = NotebookNotary()  # type: ignore[no-untyped-call]
+    for name in (*copied.new, *copied.renewed):  # what `jupyter trust` does
+        notary.sign(read(directory / name, NO_CONVERT))  # type: ignore[no-untyped-call]
+    for what, names in asdict(copied).items():
+        if names and what != "kept":
+            print(f"{what}: {len(names)}")
+    for name in copied.kept:
+        print(f"kept as you left it: {directory / name} (move it away to get the course's own)")
+    print(f"jupyter lab {shlex.quote(str(directory / '00-start-here.ipynb'))}")
+    return 0
+
+
 def clean(_options: argparse.Namespace) -> int:
     """Stop everything and remove what was built."""
     from dockernb.labhost import container  # noqa: PLC0415
@@ -298,6 +323,17 @@ def _running(name: str) -> LabHost:
         flag = "" if name == DEFAULT_NAME else f" --name {shlex.quote(name)}"
         raise HostError(f"No lab host {name!r} is running: dockernb start{flag}")
     return host
+
+
+def _command(lacks: Sequence[str]) -> str:
+    """What gets all that these sentences complain of, in one line."""
+    packages = re.findall(r"apt-get install ([^`]+)`", " ".join(lacks))
+    if not packages:
+        return " ".join(lacks)
+    command = f"sudo apt-get install {' '.join(packages)}"
+    if shutil.which("apt-get"):
+        return command
+    return f"on Debian or Ubuntu: {command}; elsewhere start Docker, and the container provider works"
 
 
 def _existing(path: Any) -> Any:

@@ -1,43 +1,73 @@
 """The front door: what a lesson's first cells call, with progress shown and a badge displayed."""
 
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar, overload
 
 import pandas as pd
 from IPython import get_ipython
 from IPython.core.magic import no_var_expand
 from IPython.display import display
 
-from dockernb import measure, session, view
+from dockernb import measure, probe, session, view
+from dockernb.errors import UnavailableError
 from dockernb.labhost.several import Hosts, start_several
+from dockernb.measure.load import load as send_requests
 from dockernb.session import Lab, magic
+from dockernb.session.needs import Needs
 from dockernb.view.badge import badge
 from dockernb.view.progress import progress
 
+SAVED = "What this notebook shows below was saved from a real run and can be read without a lab host; it is not live."
 
-def lab(name: str, *, provider: str | None = None) -> Lab:
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+# What the session itself waits for, a slow answer of the engine above all, is shown here, too.
+session.show_waiting(progress)
+
+
+@overload
+def lab(name: str, *, provider: str | None = None) -> Lab: ...
+@overload
+def lab(name: str, *, nodes: int, provider: str | None = None) -> session.Cluster: ...
+
+
+def lab(name: str, *, nodes: int = 1, provider: str | None = None) -> Lab:
     """Open a lesson: start or join the lab host, show what it is, and return the session.
 
     In a notebook `%%docker` and `%docker` then run command lines on this lab host; see `dockernb.session.magic`.
 
     Args:
         name: The lesson, which is the name of its notebook, for example "06-three-tier-lab".
+        nodes: How many lab hosts. Several are joined by a segment of their own and called node1, node2, …; the session
+            has them as `lab.nodes`, and `lab.host` and `lab.docker` mean the first.
         provider: "vm", "container" or "auto" (the default), for a host that has to be started.
 
     Raises:
         LabError: There is no such lesson.
         HostError: There is no lab host to be had; the sentence says what is missing.
     """
-    with progress("Starting the lab host", 1.5) as bar:
-        opened = session.open_lab(name, provider=provider, report=bar.report)
-        conditions = opened.host.conditions
-    display(badge(opened.host, conditions, opened.left_over()))  # type: ignore[no-untyped-call]
+    opened: Lab
+    session.print_errors_in_one_sentence(None)
+    try:
+        with progress(
+            "Starting the lab host" if nodes == 1 else f"Starting {nodes} lab hosts", 1.5 * nodes
+        ) as bar:
+            if nodes == 1:
+                opened = session.open_lab(name, provider=provider, report=bar.report)
+            else:
+                opened = session.open_cluster(name, nodes, provider=provider, report=bar.report)
+            conditions = opened.host.conditions
+    except UnavailableError as problem:
+        raise UnavailableError(f"{problem} {SAVED}") from problem
+    display(badge(opened.host, conditions, opened.left_over(), nodes))  # type: ignore[no-untyped-call]
     _register_magics(opened)
     return opened
 
 
 def _register_magics(lab: Lab) -> None:
-    """Make `%%docker` and `%docker` mean this lesson's lab host."""
+    """Make `%%docker`, `%docker` and `%%needs` mean this lesson's lab host."""
     shell = get_ipython()
     if shell is None:
         return
@@ -55,6 +85,8 @@ def _register_magics(lab: Lab) -> None:
             magic.run_cell(lab, cell, limit=magic.limit_of(line))
 
     shell.register_magic_function(docker, "line_cell", "docker")
+    transformers = shell.input_transformers_cleanup
+    transformers[:] = [one for one in transformers if not isinstance(one, Needs)] + [Needs(lab.host)]
 
 
 def hosts(count: int, *, provider: str | None = None) -> Hosts:
@@ -72,24 +104,56 @@ def hosts(count: int, *, provider: str | None = None) -> Hosts:
 
 
 def compare(
-    lab: Lab, arrangements: Mapping[str, measure.Iperf3], *, runs: int = 5, seconds: int = 1
+    lab: Lab,
+    arrangements: Mapping[str, measure.Arrangement],
+    *,
+    runs: int = 5,
+    seconds: float = 1,
+    omit: float = 1,
+    budget_s: float | None = None,
 ) -> pd.DataFrame:
-    """Measure throughput by iperf3, every arrangement `runs` times in random order, with a progress bar.
+    """Measure networks by iperf3 or sockperf, storage by fio or pgbench: each arrangement `runs` times in random order.
 
     Args:
         lab: The session.
-        arrangements: What to measure, by the name that the plot shows: `dn.Iperf3(server, client)`.
+        arrangements: What to measure, by the name that the plot shows: `dn.Iperf3(server, client)` for throughput,
+            `dn.Sockperf(server, client)` for round trips, `dn.Fio(container, directory, pattern)`,
+            `dn.Pgbench(container, sql)` for a database; all of one kind.
+            `dn.sweep` makes several of one.
         runs: Runs of each; a comparison needs five or more.
-        seconds: Measured length of a run, in whole seconds.
+        seconds: Measured length of a run; whole seconds but for fio, which also knows parts of one.
+        omit: Seconds of warm-up before that, left out of the result.
+        budget_s: No round of runs begins that would probably end after this many seconds.
 
     Returns:
-        One row a run, failed ones with their reason and without figures; see `dockernb.measure.compare`.
+        One row a run, failed ones with their reason and without figures; see `dockernb.measure.compare`. The stop
+        button keeps the runs so far.
 
     Raises:
         MeasureError: A container is unknown or not running, or an arrangement makes no sense.
     """
-    with progress("Measuring", expected=len(arrangements) * runs * (seconds + 2.5)) as bar:
-        return measure.compare(lab, arrangements, runs=runs, seconds=seconds, report=bar.report)
+    expected = len(arrangements) * runs * (seconds + omit + 0.5)
+    with progress("Measuring", expected=min(expected, budget_s or expected)) as bar:
+        return measure.compare(
+            lab, arrangements, runs=runs, seconds=seconds, omit=omit, budget_s=budget_s, report=bar.report
+        )
+
+
+def _shown(title: str, expected: float, work: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """The same work, with a progress bar."""
+
+    @functools.wraps(work)
+    def with_a_bar(*args: Arguments.args, **options: Arguments.kwargs) -> Result:
+        with progress(title, expected):
+            return work(*args, **options)
+
+    return with_a_bar
+
+
+reach = _shown("Asking who reaches whom", 1.5, probe.reach)
+why = _shown("Measuring, and reading the firewall's counters", 2.0, probe.why)
+fetch = _shown("Waiting for an answer", 5.0, session.fetch)
+load = _shown("Sending requests", 10.0, send_requests)
 
 
 def panel(lab: Lab, **options: Any) -> view.IsolationPanel:
@@ -99,4 +163,5 @@ def panel(lab: Lab, **options: Any) -> view.IsolationPanel:
         lab: The session.
         options: What is probed: sources, targets, ports, ... of `dn.reach`.
     """
-    return view.IsolationPanel(lab, **options)
+    with progress("Asking who reaches whom", 1.5):
+        return view.IsolationPanel(lab, **options)

@@ -2,10 +2,21 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from dockernb.labhost import template
+from tests.support import learner as learners
+from tests.support.engine import Engine
+
+
+def pytest_configure() -> None:
+    """Ctrl-C means what it does in a terminal, also where a shell has begun the tests in its background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -20,3 +31,34 @@ def own_state() -> Iterator[None]:
     else:
         os.environ["XDG_STATE_HOME"] = before
     shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def built(request: pytest.FixtureRequest) -> Path:
+    """The lab host as an image and as a tree; see `tests.support.learner`."""
+    if lacks := template.missing():
+        pytest.skip(lacks[0])
+    return learners.built(Path(request.config.cache.mkdir("labhost")))
+
+
+@pytest.fixture(scope="session")
+def prepared(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Path]]:
+    """A learner's engine with the lab host in it, and that learner's home."""
+    home = tmp_path_factory.mktemp("home")
+    with learners.prepared(built, built / "tree", home) as outer:
+        yield outer, home
+
+
+@pytest.fixture(scope="module")
+def learner(prepared: tuple[Engine, Path], built: Path) -> Iterator[Engine]:
+    """That engine, shared by the files, each of which stops its lab hosts; this thread is in its network namespace."""
+    outer, home = prepared
+    with learners.at(outer, built, home):
+        yield outer
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell of what passed only when it was tried again why it had failed."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.section(f"failed once: {report.nodeid}")
+        terminalreporter.line(report.longreprtext[-3000:])

@@ -140,7 +140,7 @@ class Result:
         colour = "0,158,115" if self.passed else "213,94,0"
         items = "".join(
             f'<li style="margin: 0.1em 0"><span aria-hidden="true">{_SIGNS[f.holds]}</span> {_marked(f.claim)}'
-            f'<span style="color: var(--jp-content-font-color2, #57606a)"> ({_WORDS[f.holds]})</span></li>'
+            f'<span style="color: var(--jp-content-font-color1, #1f2328)"> ({_WORDS[f.holds]})</span></li>'
             for f in self.findings
         )
         return (

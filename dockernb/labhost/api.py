@@ -4,7 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import requests.adapters
+import urllib3
 from docker.tls import TLSConfig
+
+# A machine with too little processor time may hang up while TLS is still being agreed on: nothing has been asked yet,
+# so asking again is safe. An answer that does not come, or breaks off, is not asked for twice.
+HANDSHAKES = urllib3.Retry(connect=0, read=0, redirect=0, status=0, other=2, backoff_factor=0.5)
 
 
 class LabHostAPI(docker.APIClient):
@@ -15,6 +21,12 @@ class LabHostAPI(docker.APIClient):
     """
 
     trust_env = property(lambda self: False, lambda self, value: None)
+
+    def mount(self, prefix: str | bytes, adapter: requests.adapters.BaseAdapter) -> None:
+        """As in requests; its session mounts the adapters that make connections when it is made."""
+        if isinstance(adapter, requests.adapters.HTTPAdapter):
+            adapter.max_retries = HANDSHAKES
+        super().mount(prefix, adapter)
 
 
 def client(

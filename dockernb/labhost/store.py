@@ -1,6 +1,7 @@
 """Where things lie on the learner's disk: built templates in the cache, running hosts in the state directory.
 
-Both follow the platform's rules (on Linux XDG_CACHE_HOME and XDG_STATE_HOME, else ~/.cache and ~/.local/state).
+Both follow the platform's rules (on Linux XDG_CACHE_HOME and XDG_STATE_HOME, else ~/.cache and ~/.local/state). All
+users of a machine may share one template, read-only, from the system's cache (notebooks/CLASSROOM.md).
 """
 
 import contextlib
@@ -22,6 +23,11 @@ SOCKET_PATH_LIMIT = 107  # bytes; sun_path in unix(7) is 108 with its closing ze
 def cache() -> Path:
     """The directory of built templates; other programs may delete it, at the price of a new build."""
     return platformdirs.user_cache_path("dockernb")
+
+
+def shared_cache() -> Path:
+    """Where an administrator keeps built templates for all users of the machine (on Linux /var/cache/dockernb)."""
+    return platformdirs.site_cache_path("dockernb")
 
 
 def host_directory(name: str) -> Path:

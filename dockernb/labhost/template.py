@@ -79,18 +79,21 @@ class Template:
 
 
 def directory() -> Path:
-    """Where the template of this recipe and this machine's accelerator belongs."""
-    return store.cache() / f"template-{rootfs.recipe_digest()[:12]}-{qemu.accelerator().name}"
+    """Where the template of this recipe and this kind of machine belongs."""
+    made_of = f"{rootfs.recipe_digest()}{qemu.machine_digest()}{SHARE}{SETTLE}"
+    digest = hashlib.sha256(made_of.encode()).hexdigest()[:12]
+    return store.cache() / f"template-{digest}-{qemu.accelerator().name}"
 
 
 def find() -> Template | None:
-    """The template that fits this recipe, or None when it has not been built."""
-    return _read(directory())
+    """The template that fits this recipe, one's own or the one that all users share; None when there is none."""
+    own = directory()
+    return _read(own) or _read(store.shared_cache() / own.name)
 
 
 def _read(place: Path) -> Template | None:
-    """The template in a directory, or None when there is no complete one."""
-    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+    """The template in a directory, or None when there is no complete one that this user may read."""
+    with contextlib.suppress(FileNotFoundError, PermissionError, json.JSONDecodeError):
         return Template(place, json.loads((place / "template.json").read_text()))
     return None
 
@@ -202,6 +205,8 @@ async def _freeze(work: Path, report: Report) -> None:
             "/var/lib/dockernb/images.tar",
             timeout=300,
         )
+        report("Sharing what the machine and its images both have", 0.55)
+        await _must(machine.channel, "sh", "-ec", SHARE, timeout=300)
         report("Settling", 0.7)
         await _must(machine.channel, "sh", "-ec", SETTLE, timeout=120)
         report("Saving the machine", 0.85)
@@ -217,8 +222,33 @@ async def _freeze(work: Path, report: Report) -> None:
     _copy_without_holes(work / "ram.all", work / "ram")
 
 
-SETTLE = """
+# The toolbox image holds the same programs as the machine itself: under /usr, where nothing is ever written in place,
+# both get the same inodes. That spares a quarter of the template, and half of the memory that caches them. The layer
+# was written from this very tree, so what looks alike is alike; to compare every byte took a minute under emulation.
+SHARE = """
 rm /var/lib/dockernb/images.tar
+layer=$(docker image inspect --format '{{.GraphDriver.Data.UpperDir}}' dockernb/toolbox)
+mount --bind / /mnt  # dockerd has mounted its directory onto itself, and no link leads from one mount to another
+python3 - /mnt "$layer" <<'PYTHON'
+import os, stat, sys
+
+root, layer = sys.argv[1:]
+for folder, _, names in os.walk(f"{root}{layer}/usr"):
+    for name in names:
+        copy = f"{folder}/{name}"
+        own = copy.replace(layer, "", 1)
+        if not os.path.lexists(own):
+            continue
+        one, other = os.lstat(own), os.lstat(copy)
+        alike = all(getattr(one, key) == getattr(other, key) for key in ("st_mode", "st_uid", "st_gid", "st_size"))
+        if stat.S_ISREG(one.st_mode) and alike:
+            os.link(own, f"{copy}.shared")
+            os.replace(f"{copy}.shared", copy)
+PYTHON
+umount /mnt
+"""
+
+SETTLE = """
 sync
 fstrim /
 echo 3 > /proc/sys/vm/drop_caches

@@ -3,8 +3,12 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import shutil
+import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from dockernb.errors import HostError
@@ -13,6 +17,8 @@ from dockernb.labhost.credentials import Credentials
 from dockernb.labhost.machine import Facts, Plan, PortError, free_port
 
 WELCOME_LIMIT = 30.0  # seconds
+COPY_LIMIT = 120.0  # seconds for the memory's file, a third of a gigabyte
+LISTEN_LIMIT = 10.0  # seconds for a socket of the segment
 
 
 def missing() -> list[str]:
@@ -51,18 +57,27 @@ class VmMachine:
             self.facts.notes = [
                 f"Booted cold, which takes longer, because {misfit}; `dockernb build --force` mends it."
             ]
+        directory = self.plan.directory
+        read_only = qemu.opens_memory_read_only()
+        ram, copy = found.ram, directory / "ram"
+        if not (misfit or read_only or os.access(ram, os.W_OK)):
+            await asyncio.to_thread(_copy, ram, copy)
+            ram = copy
         boot = qemu.Boot(
             files=found.directory,
             disk=found.disk,
             keep_disk=False,
-            ram=None if misfit else found.ram,
+            ram=None if misfit else ram,
             keep_ram=False,
             resume=not misfit,
             api_port=None,
             accelerator=qemu.accelerator(),
+            ram_read_only=read_only,
         )
-        directory = self.plan.directory
-        machine = await qemu.Qemu.launch(boot, directory, beside=self._make_credentials())
+        try:
+            machine = await qemu.Qemu.launch(boot, directory, beside=self._make_credentials())
+        finally:
+            copy.unlink(missing_ok=True)  # QEMU has it open
         try:
             await self._open_api(machine)
             if self.plan.hub:
@@ -116,6 +131,16 @@ class VmMachine:
         if machine is not None:
             await machine.quit()
 
+    async def rest(self) -> None:
+        """Stop the processor; memory, disk and connections stay as they are."""
+        await self._running().monitor("stop")
+
+    async def wake(self) -> None:
+        """Let it go on. Its clock stood still meanwhile, so it is set."""
+        machine = self._running()
+        await machine.monitor("cont")
+        await machine.channel.run("date", "--utc", "--set", f"@{time.time():.3f}", timeout=WELCOME_LIMIT)
+
     async def ended(self) -> str:
         """Wait for QEMU to end by itself."""
         while True:
@@ -146,6 +171,12 @@ class VmMachine:
         path = self.plan.directory / f"segment-{number}.sock"
         path.unlink(missing_ok=True)
         await self._netdev(self._running(), f"segment{number}", server=True, path=str(path))
+        # QEMU answers before it listens (in a thread: net/stream.c), and who comes too early stays outside for ever.
+        deadline = asyncio.get_running_loop().time() + LISTEN_LIMIT
+        while not _listens(path):
+            if asyncio.get_running_loop().time() > deadline:
+                raise HostError(f"QEMU opened no place on the segment within {LISTEN_LIMIT:.0f} s.")
+            await asyncio.sleep(0.005)
         return {"path": str(path)}
 
     async def _join(self, machine: qemu.Qemu, hub: str) -> None:
@@ -166,6 +197,28 @@ class VmMachine:
         if self._machine is None:
             raise HostError("The lab host does not run.")
         return self._machine
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file with its holes, and without copying where the file system can share blocks."""
+    command = ["cp", "--no-preserve=mode", "--sparse=auto", "--reflink=auto", str(source), str(target)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COPY_LIMIT, check=False)
+        problem = done.stderr.strip() if done.returncode else ""
+    except subprocess.TimeoutExpired:
+        problem = f"it took more than {COPY_LIMIT:.0f} s"
+    if problem:
+        target.unlink(missing_ok=True)
+        raise HostError(f"The lab host's memory could not be copied to {target}: {problem}.")
+
+
+def _listens(path: Path) -> bool:
+    """Whether a Unix socket of that path takes connections: its flags in /proc/net/unix say SO_ACCEPTCON (proc(5))."""
+    try:
+        lines = Path("/proc/net/unix").read_text().splitlines()
+    except FileNotFoundError:  # not Linux
+        return path.exists()
+    return any(line.endswith(f" {path}") and line.split()[3] == "00010000" for line in lines)
 
 
 def _hostfwd_add(protocol: str, host_port: int, guest_port: int) -> str:

@@ -1,6 +1,9 @@
-"""Measure a lab's networks: iperf3 runs as tidy DataFrames, with every sample and the conditions."""
+"""Measure a lab's networks and storage: runs of iperf3, sockperf, fio and pgbench as tidy DataFrames."""
 
-from dockernb.measure._parse import Reading, parse_iperf3
-from dockernb.measure._run import Iperf3, Report, compare, iperf3
+from dockernb.measure.fio import Fio
+from dockernb.measure.iperf3 import Iperf3
+from dockernb.measure.pgbench import Pgbench
+from dockernb.measure.series import Arrangement, Report, compare, sweep
+from dockernb.measure.sockperf import Sockperf
 
-__all__ = ["Iperf3", "Reading", "Report", "compare", "iperf3", "parse_iperf3"]
+__all__ = ["Arrangement", "Fio", "Iperf3", "Pgbench", "Report", "Sockperf", "compare", "sweep"]

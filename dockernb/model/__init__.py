@@ -2,6 +2,7 @@
 
 from dockernb.model.entities import Container, Endpoint, Json, Mount, Network, PublishedPort, Subnet, Volume
 from dockernb.model.snapshot import Snapshot
+from dockernb.model.swarm import Swarm
 
 __all__ = [
     "Container",
@@ -12,5 +13,6 @@ __all__ = [
     "PublishedPort",
     "Snapshot",
     "Subnet",
+    "Swarm",
     "Volume",
 ]

@@ -7,23 +7,29 @@ afterwards.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Json = Mapping[str, Any]
 
 _BRIDGE = "com.docker.network.bridge."
+_NAMELESS = re.compile(r"[0-9a-f]{64}")  # the name that the engine gives a volume for which nobody chose one
 _ID_SHOWN = 12  # characters of an id which Docker shows, and which it uses as the container's first alias
 
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """One address pool of a network. Empty strings stand for what was not given."""
+    """One address pool of a network. Empty strings stand for what was not given.
+
+    ``reserved`` are the addresses that Docker was told to leave out (auxiliary addresses).
+    """
 
     subnet: str
     gateway: str = ""
     ip_range: str = ""
+    reserved: tuple[str, ...] = ()
 
     @property
     def version(self) -> int:
@@ -68,7 +74,12 @@ class Network:
             attachable=bool(data.get("Attachable")),
             ipv6=bool(data.get("EnableIPv6")),
             subnets=tuple(
-                Subnet(pool["Subnet"], pool.get("Gateway", ""), pool.get("IPRange", ""))
+                Subnet(
+                    pool["Subnet"],
+                    pool.get("Gateway", ""),
+                    pool.get("IPRange", ""),
+                    tuple((pool.get("AuxiliaryAddresses") or {}).values()),
+                )
                 for pool in pools
                 if pool.get("Subnet")
             ),
@@ -82,6 +93,21 @@ class Network:
         if self.driver != "bridge":
             return ""
         return self.options.get(_BRIDGE + "name") or f"br-{self.id[:_ID_SHOWN]}"
+
+    @property
+    def parent(self) -> str:
+        """The interface of the Docker host on which a macvlan or ipvlan network is; empty for other drivers.
+
+        Without one Docker makes an interface that leads nowhere, which it names after the network.
+        """
+        if self.driver not in {"macvlan", "ipvlan"}:
+            return ""
+        return self.options.get("parent") or f"dm-{self.id[:_ID_SHOWN]}"
+
+    @property
+    def wired(self) -> bool:
+        """Whether what it sends leaves the Docker host by the parent, past the host's routes and rules."""
+        return bool(self.parent) and "parent" in self.options and not self.internal
 
     @property
     def icc(self) -> bool:
@@ -166,22 +192,34 @@ class PublishedPort:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """Something mounted in a container: a volume, a bind mount or a tmpfs."""
+    """Something mounted in a container: a volume, a bind mount or a tmpfs.
+
+    ``options`` are those that distinguish it: a tmpfs's as they were given ("size=64m"), and a bind mount's propagation
+    unless it is the usual one, rprivate.
+    """
 
     kind: str
     source: str
     target: str
     read_only: bool
+    options: tuple[str, ...] = ()
 
     @classmethod
     def from_inspect(cls, data: Json) -> Mount:
         """Read one entry of ``Mounts`` of ``docker inspect``."""
+        propagation = data.get("Propagation") or "rprivate"
         return cls(
             kind=data["Type"],
             source=data.get("Name") or data.get("Source") or "",
             target=data["Destination"],
             read_only=not data.get("RW", True),
+            options=() if propagation == "rprivate" else (propagation,),
         )
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether it is a volume that nobody gave a name."""
+        return self.kind == "volume" and bool(_NAMELESS.fullmatch(self.source))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +242,11 @@ class Volume:
             options=dict(data.get("Options") or {}),
             labels=dict(data.get("Labels") or {}),
         )
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody gave it a name."""
+        return bool(_NAMELESS.fullmatch(self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +296,7 @@ class Container:
             exposed=tuple(sorted(exposed)),
             published=published,
             wanted_ports=wanted,
-            mounts=tuple(
-                sorted((Mount.from_inspect(m) for m in data.get("Mounts") or ()), key=lambda m: m.target)
-            ),
+            mounts=_mounts(data.get("Mounts") or (), host_config),
             labels=dict(config.get("Labels") or {}),
         )
 
@@ -294,6 +335,27 @@ class Container:
     def endpoint(self, network: str) -> Endpoint | None:
         """Its endpoint on the named network, or None."""
         return next((e for e in self.endpoints if e.network == network), None)
+
+
+def _mounts(listed: Iterable[Json], host_config: Json) -> tuple[Mount, ...]:
+    """Read ``Mounts``, and what only ``HostConfig`` tells: a tmpfs by --tmpfs, and the options of one by --mount."""
+    found = {mount.target: mount for mount in map(Mount.from_inspect, listed)}
+    for spec in host_config.get("Mounts") or ():
+        told = spec.get("TmpfsOptions") or {}
+        size, mode = told.get("SizeBytes"), told.get("Mode")
+        options = (*([f"size={_size(size)}"] if size else ()), *([f"mode={mode:o}"] if mode else ()))
+        if options and spec["Target"] in found:
+            found[spec["Target"]] = replace(found[spec["Target"]], options=options)
+    for target, text in (host_config.get("Tmpfs") or {}).items():
+        options = tuple(option for option in text.split(",") if option not in {"", "rw"})
+        found[target] = Mount("tmpfs", "", target, "ro" in options, options)
+    return tuple(found[target] for target in sorted(found))
+
+
+def _size(count: int) -> str:
+    """67108864 bytes as 64m, the way in which one writes it."""
+    power = next((power for power in (3, 2, 1) if count % 1024**power == 0), 0)
+    return f"{count // 1024**power}{' kmg'[power].strip()}"
 
 
 def _port(key: str) -> tuple[int, str]:

@@ -12,6 +12,7 @@ from dockernb.probe.rules import Packet, Rule, counted
 from dockernb.probe.verdict import HOST, OUTSIDE, Outcome, Verdict, not_running
 
 _EMBEDDED_DNS = "127.0.0.11"
+_HOSTS_FILE = "hosts file"  # as `_inside` says it
 _VANISHED = {Outcome.TIMED_OUT, Outcome.NO_ANSWER}
 _SHOWN = 6  # counted rules that an accepted packet's evidence shows
 
@@ -84,6 +85,19 @@ class _Derivation:
         return self.asked is not None and not self.asked.uses_host_network
 
     @property
+    def to_host(self) -> bool:
+        """Whether the address is one of the Docker host's own."""
+        if self.verdict.target == HOST or (self.asked is not None and self.asked.uses_host_network):
+            return True
+        return any(self.address in self.state.gateways(network.name) for network in self.state.networks)
+
+    @property
+    def medium(self) -> Network | None:
+        """The network on which the target has the address that was asked."""
+        endpoint = self.endpoint(self.asked, self.address) if self.asked else None
+        return self.state.network(endpoint.network) if endpoint else None
+
+    @property
     def from_container(self) -> bool:
         return self.asker is not None and not self.asker.uses_host_network
 
@@ -139,12 +153,10 @@ class _Derivation:
         """The host's interface by which it goes on; empty when the host keeps it."""
         if self.target_end is not None:
             return self.target_end.bridge
-        if self.verdict.target == HOST or (self.asked is not None and self.asked.uses_host_network):
+        if self.to_host:
             return ""
-        endpoint = self.endpoint(self.asked, self.address) if self.asked else None
-        network = self.state.network(endpoint.network) if endpoint else None
-        if network is not None:
-            return network.bridge
+        if self.medium is not None:
+            return self.medium.bridge
         pools = [n for n in self.state.networks if any(self.holds(n, self.address))]
         return pools[0].bridge if pools else ""
 
@@ -189,8 +201,12 @@ class _Derivation:
             return "a rule within the container's own network namespace"
         if not rule.number:
             return f"what no rule of {rule.chain} accepts is dropped"
+        comment, _ = rule.option("--comment")
         if rule.chain == "DOCKER-USER":
-            return "a policy that somebody added: Docker leaves this chain to the administrator"
+            said = f', with the comment "{comment}"' if comment else ""
+            return f"a policy that somebody added{said}: Docker leaves this chain to the administrator"
+        if comment:
+            return comment  # Docker writes none: what a policy's rule is for, its author says best
         if rule.chain == "DOCKER-ISOLATION-STAGE-1":
             name = self.net(out or into)
             return (
@@ -228,8 +244,13 @@ class _Derivation:
             and (rule.number or rule.chain == chain)
         ]
         evidence = "\n".join(rule.evidence for rule in seen[:_SHOWN])
-        network = self.state.network(self.verdict.network)
+        network = self.medium
         if self.from_container and self.to_container and network is not None and network.driver != "bridge":
+            if network.parent:
+                return (
+                    f"is not asked: {network.parent} hands it from one {network.driver} child to the other",
+                    "",
+                )
             return f"is not asked: packets of {network.driver} networks pass no bridge of the Docker host", ""
         if accepts:
             return f"{accepts[0].name} accepts it", evidence
@@ -313,6 +334,8 @@ class _Derivation:
 
     def resolver(self) -> str:
         for lookup in self.trace.get("probe", {}).get("lookups", ()):
+            if lookup["trouble"] == _HOSTS_FILE:
+                return f"/etc/hosts: {', '.join(lookup['addresses'])}"
             return f"{lookup['server'] or 'no server'}: {lookup['trouble'] or ', '.join(lookup['addresses'])}"
         return ""
 
@@ -327,6 +350,8 @@ class _Derivation:
             if networks and len(internal) == len(networks):
                 what += f": it is on internal networks only ({', '.join(internal)}), which have no gateway"
             return _Cause("source", what, f"ip route get {v.address}: unreachable")
+        if (apart := self.parent_apart()) is not None:
+            return apart
         if self.asked is not None and self.asked.alive and self.verdict.network in self.shared(self.asked):
             said = f"the ARP question for {v.address} stays unanswered, though {self.asked.name} has it"
             return self.plugged_out() or _Cause("bridge", said, explains=False)
@@ -338,6 +363,26 @@ class _Derivation:
             f"nobody on network {where} has the address {v.address}: the ARP question stays unanswered",
             f"no endpoint of {where} has it",
         )
+
+    def parent_apart(self) -> _Cause | None:
+        """A macvlan or ipvlan child and what is on its parent: they never hear each other (Linux, macvlan.c)."""
+        if not self.from_container and self.medium is not None and self.verdict.source != OUTSIDE:
+            network, parent = self.medium, self.medium.parent
+            if not parent or self.route.get("dev") != parent:
+                return None
+            what = f"sends it out of {parent}, the parent of network {network.name}"
+        else:
+            networks = [self.state.network(name) for name in (self.asker.networks if self.asker else ())]
+            parents = {n.parent: n for n in networks if n is not None and n.parent}
+            links = self.trace.get("links", {}).get("host", ())
+            on = [link["ifname"] for link in links if self.address in link["addresses"]]
+            found = next((name for name in on if name in parents), "")
+            if not found:
+                return None
+            network = parents[found]
+            what = f"sends it to an address on {found}, the parent of its network {network.name}"
+        at = "host" if self.verdict.source == HOST else "source"
+        return _Cause(at, f"{what}: a parent and its {network.driver} children never hear each other")
 
     def plugged_out(self) -> _Cause | None:
         """A link on the way that is down."""
@@ -360,7 +405,7 @@ class _Derivation:
 
     def vanished(self) -> _Cause:
         target = self.state.container(self.verdict.target) or self.asked
-        found = self.ruled() or self.plugged_out()
+        found = self.ruled() or self.plugged_out() or self.parent_apart()
         if found is not None:
             return found
         if self.trace.get("spoofed"):
@@ -505,7 +550,8 @@ class _Derivation:
             return Step(where, f"asks for {self.verdict.asked or self.verdict.target}", kind=kind)
         mine, device = self.route.get("prefsrc", ""), self.route.get("dev", "")
         gateway = self.route.get("gateway", "")
-        network = self.net(self.source_end.bridge) if self.source_end else ""
+        own = self.endpoint(self.asker, mine) if self.asker else None
+        network = self.net(self.source_end.bridge) if self.source_end else own.network if own else ""
         by = f" ({device}, network {network})" if network else f" ({device})"
         way = f"by its gateway {gateway}" if gateway else "straight"
         route = f"ip route get: {self.verdict.address}{f' via {gateway}' if gateway else ''} dev {device} src {mine}"
@@ -514,7 +560,11 @@ class _Derivation:
         )
 
     def name_step(self) -> Step:
-        server = next((lk["server"] for lk in self.trace.get("probe", {}).get("lookups", ())), "")
+        lookups = self.trace.get("probe", {}).get("lookups", ())
+        if any(lookup["trouble"] == _HOSTS_FILE for lookup in lookups):
+            said = f"says that {self.verdict.asked} is {self.verdict.address}"
+            return Step(f"hosts file of {self.verdict.source}", said, self.resolver(), "name")
+        server = next((lookup["server"] for lookup in lookups), "")
         where = f"name server {server}" if server else "name server"
         who = "Docker's own" if server == _EMBEDDED_DNS else "not Docker's"
         return Step(
@@ -613,8 +663,14 @@ class _Derivation:
                 said = f"{v.source} finds the address of {v.asked}: {v.address}"
             if self.inward and self.inward == self.outward:
                 said += f": both are on network {self.net(self.inward)}"
+            elif (
+                self.medium is not None and self.medium.parent and self.medium.name in self.shared(self.asked)
+            ):
+                said += f": both are on network {self.medium.name}"
             elif v.how == "published":
                 said += f" through the Docker host's published port {v.port}"
+            elif self.inward and self.to_host and v.target != HOST:
+                said += f": that is the Docker host's own address on network {self.net(self.inward)}"
             said += self.others() if v.protocol != "dns" else ""
             return f"{said}; yet {contradiction}." if contradiction else f"{said}."
         stop = next(step for step in steps if step.state == STOPPED)
@@ -628,7 +684,9 @@ class _Derivation:
         apart = ""
         both = self.asker is not None and self.asked is not None and self.asked.alive and self.from_container
         if v.outcome in _VANISHED and both and not self.shared(self.asked):
-            apart = f" They share no network ({self.net(self.inward)} and {self.net(self.outward)})."
+            names = [self.net(bridge) for bridge in (self.inward, self.outward) if bridge]
+            told = f" ({names[0]} and {names[1]})" if len(names) == 2 else ""
+            apart = f" They share no network{told}."
         verb = "reaches" if v.outcome is Outcome.BLACK_HOLE else "does not reach"
         extra = " with small packets only" if v.outcome is Outcome.BLACK_HOLE else ""
         return f"{v.source} {verb} {goal}{extra}: {where}{what}.{apart}"

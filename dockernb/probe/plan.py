@@ -123,7 +123,7 @@ class _Planner:
             return self.by
         if source == OUTSIDE:
             return ("published",) if asked is not None and asked.published else ("address",)
-        return ("address",) if source == HOST else ("name", "address")
+        return ("address",) if source == HOST else ("name", "alias", "address")
 
     def pair(self, source: str, target: str) -> Iterator[Ask | Verdict]:
         """All questions of one pair."""
@@ -152,8 +152,11 @@ class _Planner:
         if "name" in ways and target not in (HOST, OUTSIDE) and not _is_address(target):
             yield "name", target, ""
         if "alias" in ways and asked is not None:
+            # An alias is a name on one network; who is not on it is asked about it only on request.
+            near = asker.networks if self.by is None and asker is not None else None
             for endpoint in asked.endpoints:
-                if self.networks is None or endpoint.network in self.networks:
+                chosen = self.networks is None or endpoint.network in self.networks
+                if chosen and (near is None or endpoint.network in near):
                     for alias in endpoint.aliases:
                         if alias != target:
                             yield "alias", alias, endpoint.network

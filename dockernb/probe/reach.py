@@ -46,8 +46,8 @@ def reach(
             lesson publishes. A target without such a port is asked for an ICMP echo instead.
         protocols: of "tcp", "udp", "icmp" (echo) and "dns" (the name only, no connection).
         by: of "name", "alias", "address" and "published" (the host's address, the published port).
-            Without it a container asks by name and by address, the host by address, and the outside by
-            published port, or by address where nothing is published.
+            Without it a container asks by name, by the aliases on its own networks and by address, the host by
+            address, and the outside by published port, or by address where nothing is published.
         networks: only members of these networks, and only their addresses there.
         timeout: seconds without an answer that count as dropped.
         payload: bytes of data with which an echo must pass, too, in one piece: 1472 fill a packet of 1500

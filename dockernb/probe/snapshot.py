@@ -25,29 +25,36 @@ _AT_ONCE = 4  # inspections; the engine uses as many processors as it has
 _clients: WeakKeyDictionary[LabHost, tuple[object, docker.DockerClient]] = WeakKeyDictionary()
 
 
-def snapshot(lab: Lab, *, everything: bool = False) -> Snapshot:
+def snapshot(lab: Lab, *, host: LabHost | None = None, everything: bool = False) -> Snapshot:
     """What the engine says now.
 
     Args:
         lab: the lesson.
+        host: one of a lesson's several machines; default: `lab.host`.
         everything: not only what the lesson made, but all that is on the lab host.
 
     Returns:
-        The lesson's containers, networks and volumes, and those other networks that its containers are on.
+        The lesson's containers, networks and volumes, and those other networks and volumes that its containers use.
 
     Raises:
         ProbeError: the engine did not answer.
         HostError: the lab host is gone.
     """
     filters = {} if everything else {"label": f"{_LABEL}={lab.name}"}
-    api = _client(lab.host).api
+    api = _client(host or lab.host).api
     try:
         containers = _inspect(api, [row["Id"] for row in api.containers(all=True, filters=filters)])
         listed = api.networks()
-        volumes = api.volumes(filters=filters)["Volumes"] or []
+        stored = api.volumes()["Volumes"] or []
     except DockerException as error:
         raise ProbeError(f"The Docker engine did not say what is there: {error}") from error
     used = {e["NetworkID"] for c in containers for e in c["NetworkSettings"]["Networks"].values()}
+    mounted = {m.get("Name") for c in containers for m in c["Mounts"]}
+    volumes = [
+        v
+        for v in stored
+        if everything or v["Name"] in mounted or (v.get("Labels") or {}).get(_LABEL) == lab.name
+    ]
     networks = [
         n for n in listed if everything or n["Id"] in used or (n.get("Labels") or {}).get(_LABEL) == lab.name
     ]

@@ -24,7 +24,7 @@ LAB = "org.dockernb.lab"
 CELLS = pathlib.Path("/var/lib/dockernb-cells")
 DOCKER = "/usr/bin/docker"
 SOCKET = "/run/docker.sock"
-TOO_MUCH = 1 << 20  # bytes of output that nobody reads
+TOO_MUCH = 1 << 20  # bytes: more output than anybody reads, and than a notebook should hold
 PAUSE = 0.1  # seconds between two looks; each costs an emulated processor a millisecond or two
 
 # Options without a value; every other one has one.
@@ -395,16 +395,20 @@ class Runner:
                     why = "stopped"
                 elif time.monotonic() > deadline:
                     why = "limit"
-                elif (self.directory / "output").stat().st_size > TOO_MUCH:
+                elif self._wrote_too_much():
                     why = "output"
         if why:
             with contextlib.suppress(OSError):  # an engine that does not answer
-                self._end(script, over)
+                self._end(script, over, gently=why != "output")  # which could fill the disk meanwhile
         else:
             code = script.returncode
+            why = "output" if self._wrote_too_much() else ""  # faster than we looked
         ended = self.directory / "ended.new"
         ended.write_text(json.dumps({"code": code, "why": why, "failed": self._failed()}))
         ended.rename(self.directory / "ended")
+
+    def _wrote_too_much(self) -> bool:
+        return (self.directory / "output").stat().st_size > TOO_MUCH
 
     @staticmethod
     def _wait(script: "subprocess.Popen[bytes]", over: threading.Event) -> None:
@@ -441,9 +445,9 @@ class Runner:
             with contextlib.suppress(OSError):
                 line.sendall(order.encode())
 
-    def _end(self, script: "subprocess.Popen[bytes]", over: threading.Event) -> None:
-        """End the script with all that it started, in containers, too: as Ctrl-C would, then for good."""
-        for number in (signal.SIGINT, signal.SIGKILL):
+    def _end(self, script: "subprocess.Popen[bytes]", over: threading.Event, *, gently: bool) -> None:
+        """End the script with all that it started, in containers, too: gently as Ctrl-C would, then for good."""
+        for number in (signal.SIGINT, signal.SIGKILL) if gently else (signal.SIGKILL,):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(script.pid, number)
             over.wait(0.5)
@@ -486,12 +490,12 @@ def begin(directory: pathlib.Path, order: dict[str, Any]) -> None:
 
 
 def follow(directory: pathlib.Path, offset: int, patience: float = 2.0) -> dict[str, Any]:
-    """New output, and how the cell ended if it has; waits for either."""
+    """New output, as far as it is not too much, and how the cell ended if it has; waits for either."""
     output, ended = directory / "output", directory / "ended"
     deadline = time.monotonic() + patience
     while True:
         over = ended.exists()
-        size = output.stat().st_size if output.exists() else 0
+        size = min(output.stat().st_size, TOO_MUCH) if output.exists() else 0
         if over or size > offset or time.monotonic() > deadline:
             break
         time.sleep(PAUSE)
@@ -499,7 +503,7 @@ def follow(directory: pathlib.Path, offset: int, patience: float = 2.0) -> dict[
     if size > offset:
         with output.open("rb") as stream:
             stream.seek(offset)
-            data = stream.read()
+            data = stream.read(size - offset)
     told = json.loads(ended.read_text()) if over else None
     if over:
         forget(directory)

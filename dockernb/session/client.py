@@ -13,7 +13,8 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -27,7 +28,23 @@ from dockernb.session.twin import Recorder
 LAB = "org.dockernb.lab"
 SESSION = "org.dockernb.session"
 SPEC = "org.dockernb.spec"
+_ID = re.compile(r"[0-9a-f]{64}")
 CREATED = re.compile(r"/(containers|networks|volumes|services|secrets|configs)/create$")
+
+
+Waiting = Callable[[str], AbstractContextManager[Any]]
+_waiting: Waiting = contextlib.nullcontext
+
+
+def show_waiting(show: Waiting) -> None:
+    """Have whatever takes long shown, from now on, by a context manager that is given its title."""
+    global _waiting  # noqa: PLW0603  (one screen for all clients of a process)
+    _waiting = show
+
+
+def waiting(title: str) -> AbstractContextManager[Any]:
+    """Around what may take long."""
+    return _waiting(title)
 
 
 class LessonAPI(LabHostAPI):
@@ -63,11 +80,12 @@ class LessonAPI(LabHostAPI):
         original = json.loads(json.dumps(body))
         try:
             kept = None
-            if request.method == "POST" and isinstance(body, dict):
-                kept = self._before(path, query, body)
-                if body != original:
-                    request.prepare_body(None, None, json=body)
-            response = kept or super().send(request, **kwargs)
+            with waiting(f"Docker: {request.method} {_ID.sub(lambda found: found[0][:12], path)}"):
+                if request.method == "POST" and isinstance(body, dict):
+                    kept = self._before(path, query, body)
+                    if body != original:
+                        request.prepare_body(None, None, json=body)
+                response = kept or super().send(request, **kwargs)
         except requests.exceptions.ReadTimeout as problem:
             raise HostError(
                 f"The lab host did not answer {path} within {kwargs.get('timeout')} s."
@@ -110,6 +128,11 @@ class LessonAPI(LabHostAPI):
         )
         return super().send(request, timeout=self.timeout, verify=self.verify, cert=self.cert)
 
+    def _tell(self, method: str, path: str, query: dict[str, str], body: Any = None) -> None:
+        """A request of our own that the CLI twin shows: the command line does not make room by itself."""
+        if self._recording:
+            self._recorder.record(method, path, query, body, 204, None)
+
     def _find(self, kind: str, name: str) -> dict[str, Any] | None:
         """Inspect a container or network, or None when there is none of that name."""
         answer = self._plain("GET", f"/{kind}/{quote(name)}" + ("/json" if kind == "containers" else ""))
@@ -123,6 +146,7 @@ class LessonAPI(LabHostAPI):
         """Remove the container that an earlier run of the cell made."""
         if name and (old := self._find("containers", name)) and self._ours(old["Config"]["Labels"]):
             self._plain("DELETE", f"/containers/{old['Id']}", force="true", v="true")
+            self._tell("DELETE", f"/containers/{name}", {"force": "true", "v": "true"})
 
     def _label_volumes(self, host_config: dict[str, Any]) -> None:
         """Create named volumes before the engine does it without our labels."""
@@ -131,7 +155,10 @@ class LessonAPI(LabHostAPI):
         names += [
             mount["Source"]
             for mount in host_config.get("Mounts") or ()
-            if mount.get("Type") == "volume" and mount.get("Source") and not mount.get("VolumeOptions")
+            # With a driver or labels of its own the mount says how its volume is to be made.
+            if mount.get("Type") == "volume"
+            and mount.get("Source")
+            and not {"DriverConfig", "Labels"} & (mount.get("VolumeOptions") or {}).keys()
         ]
         for name in names:
             if not self._plain("GET", f"/volumes/{quote(name)}").ok:
@@ -156,6 +183,7 @@ class LessonAPI(LabHostAPI):
                 f"remove these first, or run lab.clean()."
             )
         self._plain("DELETE", f"/networks/{old['Id']}")
+        self._tell("DELETE", f"/networks/{old['Name']}", {})
         return None
 
     def _leave_first(self, network: str, body: dict[str, Any]) -> None:
@@ -165,7 +193,10 @@ class LessonAPI(LabHostAPI):
         if container and there and self._ours(there["Labels"]) and self._ours(container["Config"]["Labels"]):
             attached = (container["NetworkSettings"].get("Networks") or {}).get(there["Name"])
             if attached:
-                self._plain("POST", f"/networks/{there['Id']}/disconnect", {"Container": container["Id"]})
+                body = {"Container": container["Id"]}
+                self._plain("POST", f"/networks/{there['Id']}/disconnect", body)
+                name = container["Name"].removeprefix("/")
+                self._tell("POST", f"/networks/{there['Name']}/disconnect", {}, {"Container": name})
 
 
 def _json(data: Any) -> Any:

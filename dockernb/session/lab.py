@@ -1,9 +1,12 @@
 """A lesson's session on a lab host."""
 
+import contextlib
 import difflib
 import os
+import time
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,23 +18,49 @@ from docker.errors import APIError, NotFound
 from dockernb.errors import LabError
 from dockernb.labhost import LabHost, api
 from dockernb.labhost import host as hosts
+from dockernb.session import ruleset
 from dockernb.session.client import LAB, SESSION, LessonAPI, explain
 from dockernb.session.twin import Recorder, Script
 
-LESSONS = ("00-start-here", "06-three-tier-lab")
+LESSONS = (
+    "00-start-here",
+    "01-network-model",
+    "02-bridge",
+    "03-host-and-none",
+    "04-overlay-swarm",
+    "05-macvlan",
+    "06-three-tier-lab",
+    "07-segmentation-and-policy",
+    "08-discovery-and-balancing",
+    "09-troubleshoot-and-measure",
+    "10-volumes",
+    "11-bind-and-tmpfs",
+    "12-network-storage",
+    "13-database-with-backups",
+    "14-shared-storage",
+    "15-backup-restore-migrate",
+    "16-storage-performance",
+    "17-capstone",
+)
+
+TASKS_LIMIT = 45.0  # seconds for the tasks of a removed service to end
 
 
 @dataclass(frozen=True)
 class Removed:
-    """What a clean-up removed: names by kind."""
+    """What a clean-up removed: names by kind, and how many rules of the firewall."""
 
     containers: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    swarm: tuple[str, ...] = ()  # nodes that were made to leave
+    rules: int = 0
 
     def __str__(self) -> str:
-        kinds = (("containers", self.containers), ("networks", self.networks), ("volumes", self.volumes))
-        lines = [f"{kind}: {', '.join(names)}" for kind, names in kinds if names]
+        kinds = ("services", "containers", "networks", "volumes", "swarm")
+        lines = [f"{kind}: {', '.join(names)}" for kind in kinds if (names := getattr(self, kind))]
+        lines += [f"firewall rules: {self.rules}"] if self.rules else []
         return "Removed " + "; ".join(lines) + "." if lines else "There was nothing to remove."
 
     __repr__ = __str__
@@ -56,21 +85,16 @@ class Lab:
         # The same for every kernel that joins the lesson on this start of the host.
         self.labels = {LAB: name, SESSION: f"{int(host.started * 1000):x}"}
         self._recorder = Recorder()
-        self.docker: docker.DockerClient = api.client(
-            LessonAPI,
-            host.docker_host,
-            host.directory,
-            60,
-            labels=self.labels,
-            recorder=self._recorder,
-            gone=f"The lab host {host.name!r} does not answer any more: "
-            "run the lesson's first cell again for a fresh one.",
-        )
+        self.docker: docker.DockerClient = self.connect(host)
         self._recorder.take()
-        _print_errors_in_one_sentence(self)
+        print_errors_in_one_sentence(self.docker)
 
     def __repr__(self) -> str:
         return f"<Lab {self.name!r} on {self.host!r}>"
+
+    def connect(self, host: LabHost) -> docker.DockerClient:
+        """A client of this lesson for a lab host."""
+        return lesson_client(LessonAPI, host, self.labels, self._recorder)
 
     def twin(self) -> Script:
         """The `docker …` lines that do what the SDK calls did since the last look."""
@@ -97,22 +121,13 @@ class Lab:
                 raise LabError(f"The clean-up stopped: {explain(problem, self.docker)}") from problem
 
     def _clean(self) -> Removed:
-        mine: dict[str, str | list[str] | bool] = {
-            "label": [f"{key}={value}" for key, value in self.labels.items()]
-        }
-        containers = self.docker.containers.list(all=True, filters=mine, ignore_removed=True)
-        with ThreadPoolExecutor(4) as several:  # each takes a second or more on an emulated processor
-            list(several.map(lambda container: container.remove(force=True, v=True), containers))
-        networks = self.docker.networks.list(filters=mine, greedy=True)
-        for network in networks:
-            for endpoint in (network.attrs["Containers"] or {}).values():
-                network.disconnect(endpoint["Name"], force=True)
-            network.remove()
-        volumes = self.docker.volumes.list(filters=mine)
-        for volume in volumes:
-            volume.remove(force=True)
+        services = remove_services(self.docker, self.labels)  # first, or they would start containers again
         return Removed(
-            *(tuple(sorted(str(each.name) for each in kind)) for kind in (containers, networks, volumes))
+            services=services,
+            containers=remove_containers(self.docker, self.labels),
+            networks=remove_networks(self.docker, self.labels),
+            volumes=remove_volumes(self.docker, self.labels),
+            rules=ruleset.withdraw(self.host),
         )
 
     def _unrecorded(self) -> AbstractContextManager[None]:
@@ -123,6 +138,85 @@ class Lab:
     def reset(self) -> None:
         """A pristine Docker host again, in a second or two; everything that was in it is gone."""
         self.host.reset()
+
+
+def lesson_client(
+    kind: type[LessonAPI], host: LabHost, labels: Mapping[str, str], recorder: Recorder
+) -> docker.DockerClient:
+    """A client for a lab host that labels what is created, and records what is asked."""
+    return api.client(
+        kind,
+        host.docker_host,
+        host.directory,
+        60,
+        labels=labels,
+        recorder=recorder,
+        gone=f"The lab host {host.name!r} does not answer any more: "
+        "run the lesson's first cell again for a fresh one.",
+    )
+
+
+def made_by(labels: Mapping[str, str]) -> dict[str, Any]:
+    """The filters for what carries these labels."""
+    return {"label": [f"{key}={value}" for key, value in labels.items()]}
+
+
+def remove_services(client: docker.DockerClient, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Remove a swarm's services that carry the labels, where this engine is a manager; return their names."""
+    if not client.info()["Swarm"]["ControlAvailable"]:
+        return ()
+    services: list[Any] = client.services.list(filters=made_by(labels))
+    for service in services:
+        service.remove()
+    return tuple(sorted(service.name for service in services))
+
+
+def remove_containers(client: docker.DockerClient, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Remove the containers that carry the labels, with their anonymous volumes; return their names."""
+    containers = client.containers.list(all=True, filters=made_by(labels), ignore_removed=True)
+    with ThreadPoolExecutor(4) as several:  # each takes a second or more on an emulated processor
+        list(several.map(lambda container: container.remove(force=True, v=True), containers))
+    return tuple(sorted(str(container.name) for container in containers))
+
+
+def remove_networks(client: docker.DockerClient, labels: Mapping[str, str], **also: str) -> tuple[str, ...]:
+    """Remove the networks that carry the labels, whoever is on them; return their names.
+
+    A swarm's network goes when the tasks of its services, which end in their own time, have gone.
+
+    Args:
+        client: The engine's.
+        labels: All of these.
+        also: More of the engine's filters, such as scope="local".
+    """
+    networks = client.networks.list(filters={**made_by(labels), **also}, greedy=True)
+    for network in networks:
+        if network.attrs["Scope"] != "swarm":
+            for endpoint in (network.attrs["Containers"] or {}).values():
+                network.disconnect(endpoint["Name"], force=True)
+            network.remove()
+            continue
+        deadline = time.monotonic() + TASKS_LIMIT
+        with contextlib.suppress(NotFound):
+            while True:
+                try:
+                    network.remove()
+                    network.reload()  # it may be gone from the swarm and not yet from this engine
+                except NotFound:
+                    raise
+                except APIError:  # "in use by task", "has active endpoints"
+                    if time.monotonic() > deadline:
+                        raise
+                time.sleep(0.2)
+    return tuple(sorted(str(network.name) for network in networks))
+
+
+def remove_volumes(client: docker.DockerClient, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Remove the volumes that carry the labels; return their names."""
+    volumes = client.volumes.list(filters=made_by(labels))
+    for volume in volumes:
+        volume.remove(force=True)
+    return tuple(sorted(str(volume.name) for volume in volumes))
 
 
 def open_lab(name: str, *, provider: str | None = None, report: hosts.Report) -> Lab:
@@ -142,8 +236,12 @@ def open_lab(name: str, *, provider: str | None = None, report: hosts.Report) ->
     return Lab(name, host)
 
 
-def _print_errors_in_one_sentence(lab: Lab) -> None:
-    """In a notebook a learner's mistake is one sentence, without a traceback of ours or of the SDK."""
+def print_errors_in_one_sentence(client: docker.DockerClient | None) -> None:
+    """In a notebook a learner's mistake or interrupt is one sentence, without a traceback of ours or of the SDK.
+
+    Args:
+        client: The lesson's, which knows what the engine's answers mean; None while there is no lab host.
+    """
     try:
         from IPython import get_ipython  # noqa: PLC0415  (only a notebook has it)
     except ImportError:
@@ -155,7 +253,12 @@ def _print_errors_in_one_sentence(lab: Lab) -> None:
     def show(
         shell: Any, kind: type, problem: BaseException, trace: Any, tb_offset: int | None = None
     ) -> list[str]:
-        sentence = explain(problem, lab.docker) if isinstance(problem, APIError) else str(problem)
+        if isinstance(problem, KeyboardInterrupt):
+            sentence = "Interrupted. The lab can be used as before, and this cell can be run again."
+        else:
+            sentence = str(problem)
+            if client is not None and isinstance(problem, APIError):
+                sentence = explain(problem, client)
         print(sentence)
         return [f"{kind.__name__}: {sentence}"]
 
@@ -163,4 +266,4 @@ def _print_errors_in_one_sentence(lab: Lab) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        shell.set_custom_exc((DockernbError, APIError), show)
+        shell.set_custom_exc((DockernbError, APIError, KeyboardInterrupt), show)

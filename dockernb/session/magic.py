@@ -72,7 +72,7 @@ def run_cell(
             {
                 "limit": f"The cell was not done after {limit:g} s and was stopped "
                 "(%%docker --limit SECONDS allows more).",
-                "output": "The cell wrote more than a mebibyte and was stopped.",
+                "output": "The cell wrote more than a mebibyte, and ends there: send so much to a file (> FILE).",
             }[ended["why"]]
         )
     for code, command in ended["failed"]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,6 +29,7 @@ _ICC = "com.docker.network.bridge.enable_icc"
 _MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 _POLICY = "DOCKER-USER"  # Docker makes this chain for rules of one's own, and asks it first
 _COMMENT = "dockernb denies"  # then the source and the target
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _KEPT = ("Driver", "Internal", "EnableIPv6", "Attachable", "Options", "IPAM", "Labels")
 
 
@@ -80,6 +83,41 @@ def disconnect(client: docker.DockerClient, network: str, container: str) -> Non
     """
     with _sentences(f"disconnect {container} from {network}"):
         client.api.disconnect_container_from_network(container, network)
+
+
+def alias(client: docker.DockerClient, network: str, container: str, name: str, value: bool) -> None:
+    """Give a container a further name on a network, or take it away.
+
+    Docker hears of aliases only when a container is connected, so it is disconnected and connected again, with
+    its addresses and other aliases kept; connections that were open break.
+
+    Args:
+        client: the lesson's client.
+        network: name of the network.
+        container: name of a container that is on it.
+        name: the alias.
+        value: whether it is to answer to it.
+
+    Raises:
+        LabError: the container is not on that network, the alias is no host name, or the engine refused.
+    """
+    if not _HOST_NAME.fullmatch(name):
+        raise LabError(f"{name!r} is no host name: use letters, digits, hyphens, underscores and dots.")
+    with _sentences(f"change the aliases of {container} on {network}"):
+        api = client.api
+        data = api.inspect_container(container)
+        settings = data["NetworkSettings"]["Networks"].get(network)
+        if settings is None:
+            raise LabError(f"{container} is not on {network}: connect it first.")
+        before = Endpoint.from_inspect(network, settings, data["Id"])
+        others = tuple(one for one in before.aliases if one != name)
+        after = replace(before, aliases=(*others, name) if value else others)
+        api.disconnect_container_from_network(container, network)
+        try:
+            _attach(api, network, container, after)
+        except BaseException:
+            _attach(api, network, container, before)
+            raise
 
 
 def recreate(

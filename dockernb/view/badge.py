@@ -7,14 +7,18 @@ from dockernb.labhost import LabHost
 from dockernb.view.picture import FONT, INK, LINE, SHADE, Picture
 
 
-def badge(host: LabHost, conditions: Mapping[str, str | int], left_over: Mapping[str, int]) -> Picture:
+def badge(
+    host: LabHost, conditions: Mapping[str, str | int], left_over: Mapping[str, int], hosts: int = 1
+) -> Picture:
     """Draw the badge.
 
     Args:
-        host: The lab host.
+        host: The lab host, or the first of several that are alike.
         conditions: Its conditions.
         left_over: Other lessons that still have containers there, and how many.
+        hosts: How many there are.
     """
+    noun = "lab host" if hosts == 1 else f"{hosts} lab hosts, the first is"
     facts = [
         ("provider", f"{conditions['provider']} ({conditions['emulation']})"),
         ("Docker Engine", str(conditions["engine"])),
@@ -36,8 +40,8 @@ def badge(host: LabHost, conditions: Mapping[str, str | int], left_over: Mapping
         f'<div role="note" aria-label="lab host" style="font:12px {FONT};color:{INK}">'
         f'<span style="display:inline-flex;flex-wrap:wrap;background:{SHADE};'
         f'border:1px solid {LINE};border-radius:4px">'
-        f'<span style="padding:2px 8px">lab host <b>{escape(host.name)}</b></span>'
+        f'<span style="padding:2px 8px">{noun} <b>{escape(host.name)}</b></span>'
         f"{pills}</span>{extra}</div>"
     )
-    text = f"lab host {host.name}: " + ", ".join(f"{name} {value}" for name, value in facts)
+    text = f"{noun} {host.name}: " + ", ".join(f"{name} {value}" for name, value in facts)
     return Picture(html=html, text="\n".join([text, *notes]))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[str, float], None]
 
-MEMBER, INTERNAL, ICC, MASQUERADE, DENY = "member", "internal", "icc", "masquerade", "deny"
+MEMBER, ALIAS, INTERNAL, ICC, MASQUERADE, DENY = "member", "alias", "internal", "icc", "masquerade", "deny"
 SWITCHES = (INTERNAL, ICC, MASQUERADE)
 
 
@@ -38,6 +38,9 @@ class Hands(Protocol):
 
     def disconnect(self, network: str, container: str) -> Script:
         """Disconnect."""
+
+    def alias(self, network: str, container: str, name: str, value: bool) -> Script:
+        """Give a container a further name on a network, or take it away."""
 
     def switch(self, network: str, name: str, value: bool, report: Report) -> Script:
         """Set one of `SWITCHES`, for which the network is made anew."""
@@ -73,6 +76,11 @@ class LabHands:
             networks.disconnect(self.lab.docker, network, container)
         return told.take()
 
+    def alias(self, network: str, container: str, name: str, value: bool) -> Script:  # noqa: D102
+        with networks.told_apart(self.lab.docker) as told:
+            networks.alias(self.lab.docker, network, container, name, value)
+        return told.take()
+
     def switch(self, network: str, name: str, value: bool, report: Report) -> Script:  # noqa: D102
         with networks.told_apart(self.lab.docker) as told:
             networks.recreate(self.lab.docker, network, report=report, **{name: value})
@@ -92,8 +100,9 @@ class LabHands:
 class Change:
     """One thing that the panel can do.
 
-    A membership (of a container in a network), a switch of a network, or a policy (what the container sends to
-    the target is dropped, whatever the network).
+    A membership (of a container in a network), an alias (the target, to which the container answers on the
+    network), a switch of a network, or a policy (what the container sends to the target is dropped, whatever the
+    network).
     """
 
     what: str
@@ -111,6 +120,8 @@ class Change:
         if self.what == MEMBER:
             done = "Connected" if self.value else "Disconnected"
             return f"{done} {self.container} {'to' if self.value else 'from'} {self.network}"
+        if self.what == ALIAS:
+            return f"{self.container} {'now' if self.value else 'no longer'} answers to {self.target} on {self.network}"
         if self.what == DENY:
             return f"{'Denied' if self.value else 'Allowed'} {self.container} to send to {self.target}"
         word = {INTERNAL: "internal", ICC: "inter-container communication", MASQUERADE: "masquerade"}[
@@ -173,9 +184,10 @@ class IsolationModel(HasTraits):
         """Whether a membership, a switch or a policy is on."""
         if what == DENY:
             return (container, target) in self.denied
-        if what == MEMBER:
+        if what in (MEMBER, ALIAS):
             found = self.state.container(container)
-            return found is not None and network in found.networks
+            endpoint = found.endpoint(network) if found else None
+            return endpoint is not None and (what == MEMBER or target in endpoint.aliases)
         known = self.state.network(network)
         return known is not None and bool(getattr(known, what))
 
@@ -208,6 +220,9 @@ class IsolationModel(HasTraits):
                 self.twin = self._hands.deny(source, target, change.value)
             finally:
                 self._read_policies()
+            return
+        if change.what == ALIAS:
+            self.twin = self._hands.alias(change.network, change.container, change.target, change.value)
             return
         if change.what != MEMBER:
             self.twin = self._hands.switch(change.network, change.what, change.value, self._report)

@@ -9,10 +9,8 @@ import ipywidgets as widgets
 
 from dockernb.model import Network
 from dockernb.view.isolation import (
+    ALIAS,
     DENY,
-    ICC,
-    INTERNAL,
-    MASQUERADE,
     MEMBER,
     Change,
     IsolationModel,
@@ -27,16 +25,12 @@ if TYPE_CHECKING:
     from dockernb.session import Lab
 
 _ABOUT = (
-    "A tick connects a container to a network. Docker cannot change <i>internal</i>, <i>icc</i> or "
-    "<i>masquerade</i> of a network in place: it is made anew, with its endpoints, addresses, aliases, "
-    "options and labels kept. <i>Deny</i> drops what one container sends to another (IPv4), by rules in the "
-    "iptables chain DOCKER-USER."
+    "A tick connects a container to a network. A network that is <i>internal</i> has no way out of the Docker host "
+    "and publishes no ports; without <i>icc</i> its containers do not talk to each other; with <i>masquerade</i> what "
+    "leaves the Docker host carries the host's address. Docker cannot change these three in place: the network is made "
+    "anew, with its endpoints, addresses, aliases, options and labels kept. An <i>alias</i> is a further name on one "
+    "network. <i>Deny</i> drops what one container sends to another (IPv4), by rules in the iptables chain DOCKER-USER."
 )
-_HINTS = {
-    INTERNAL: "internal: no way out of the Docker host, and no published ports",
-    ICC: "icc: containers of this network may talk to each other",
-    MASQUERADE: "masquerade: what leaves the Docker host carries its address",
-}
 
 
 class IsolationPanel:
@@ -71,20 +65,24 @@ class IsolationPanel:
         snug = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
         self._source = widgets.Dropdown(description="From", **snug)
         self._target = widgets.Dropdown(description="to", **snug)
-        self._deny = widgets.Checkbox(
-            description="deny", tooltip="Drop what it sends there", indent=False, layout={"width": "auto"}
-        )
+        self._deny = widgets.Checkbox(description="deny", indent=False, layout={"width": "auto"})
+        self._alias = widgets.Text(description="Alias", placeholder="a further name", **snug)
+        self._owner = widgets.Dropdown(description="of", **snug)
+        self._where = widgets.Dropdown(description="on", **snug)
+        self._answers = widgets.Checkbox(description="answers", indent=False, layout={"width": "auto"})
         self._twin, self._matrix, self._topology = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._undo.on_click(lambda _button: model.undo())
         self._again.on_click(lambda _button: model.refresh())
         self._deny.observe(self._on_deny, "value")
-        for end in (self._source, self._target):
-            end.observe(self._on_ends, "value")
+        self._answers.observe(self._on_answers, "value")
+        for choice in (self._source, self._target, self._alias, self._owner, self._where):
+            choice.observe(self._on_choice, "value")
         row = {"flex_flow": "row wrap", "align_items": "center", "grid_gap": "4px", "margin": "6px 0 0"}
         self.widget = widgets.VBox(
             [
                 widgets.HTML(f'<div style="font-size:12px;color:{FAINT};line-height:1.4">{_ABOUT}</div>'),
                 self._cards,
+                widgets.HBox([self._alias, self._owner, self._where, self._answers], layout=row),
                 widgets.HBox([self._source, self._target, self._deny], layout=row),
                 widgets.HBox([self._undo, self._again, self._bar, self._told], layout=row),
                 self._twin,
@@ -146,24 +144,38 @@ class IsolationPanel:
         try:
             for change, box in self._boxes.items():
                 box.value = self.model.value(change.what, change.network, change.container)
+            self._set_alias()
             self._set_policy()
         finally:
             self._syncing = False
 
+    def _set_alias(self) -> None:
+        """Offer the networks of the chosen container, and show whether it answers to the alias there."""
+        _offer(self._owner, [c.name for c in self.model.containers])
+        owner = self.model.state.container(self._owner.value or "")
+        known = {network.name for network in self.model.networks}
+        _offer(self._where, [name for name in (owner.networks if owner else ()) if name in known])
+        self._answers.disabled = not (self._alias.value and self._where.value)
+        self._answers.value = self.model.value(
+            ALIAS, self._where.value or "", self._owner.value or "", self._alias.value
+        )
+
     def _set_policy(self) -> None:
         """Make the two ends and their switch show what there is."""
-        names = tuple(container.name for container in self.model.containers)
-        for end, first in ((self._source, 0), (self._target, -1)):
-            if end.options != names:
-                kept = end.value if end.value in names else None
-                end.options = names
-                end.value = kept or (names[first] if names else None)
+        names = [container.name for container in self.model.containers]
+        _offer(self._source, names)
+        _offer(self._target, names, first=-1)
         self._deny.disabled = self._source.value == self._target.value
         self._deny.value = self.model.value(DENY, "", self._source.value or "", self._target.value or "")
 
-    def _on_ends(self, _news: object) -> None:
+    def _on_choice(self, _news: object) -> None:
         if not self._syncing:
             self._set_switches()
+
+    def _on_answers(self, news: dict[str, Any]) -> None:
+        if not self._syncing:
+            where, owner, alias = self._where.value, self._owner.value, self._alias.value
+            self.model.change(Change(ALIAS, where, news["new"], owner, alias))
 
     def _on_deny(self, news: dict[str, Any]) -> None:
         if not self._syncing:
@@ -177,7 +189,6 @@ class IsolationPanel:
         member = change.what == MEMBER
         box = widgets.Checkbox(
             description=change.container if member else change.what,
-            tooltip=f"{change.container} is on {change.network}" if member else _HINTS[change.what],
             indent=False,
             layout={"width": "auto", "margin": "0 4px"},
         )
@@ -212,3 +223,11 @@ class IsolationPanel:
                 "min_width": "190px",
             },
         )
+
+
+def _offer(choice: widgets.Dropdown, names: list[str], first: int = 0) -> None:
+    """Let somebody choose among names; what was chosen stays chosen while it is there."""
+    if choice.options != tuple(names):
+        kept = choice.value if choice.value in names else None
+        choice.options = names
+        choice.value = kept or (names[first] if names else None)

@@ -14,7 +14,6 @@ from itertools import pairwise
 
 from dockernb.probe import Explanation, Outcome, Step
 from dockernb.view.picture import (
-    CODE_FONT,
     FAINT,
     FONT,
     INK,
@@ -24,8 +23,10 @@ from dockernb.view.picture import (
     SHADE,
     SIGNS,
     Picture,
+    cut,
     identity,
     mark,
+    text_at,
 )
 
 _WIDTH = 760
@@ -93,11 +94,11 @@ class _Path:
         parts += [self.way(), *self.boxes(), self.rules_box(), *self.labels(), *self.numbers()]
         bottom = self.floor + 24 if wired else _FRAME + 22.0
         outcome = self.explanation.verdict.outcome
-        parts.append(_text(12, bottom, f"{SIGNS[outcome]} {outcome.value}", size=12.5, bold=True))
+        parts.append(text_at(12, bottom, f"{SIGNS[outcome]} {outcome.value}", size=12.5, bold=True))
         story = _wrap(self.explanation.sentence, 112)
         if not self.explanation.agrees:
             story += _wrap(self.explanation.agreement, 112)
-        parts += [_text(12, bottom + 17 * n, line, size=12.5) for n, line in enumerate(story, 1)]
+        parts += [text_at(12, bottom + 17 * n, line, size=12.5) for n, line in enumerate(story, 1)]
         body = "".join(parts)
         height = bottom + 17 * len(story) + 8
         name, told = identity("dnb-title", body), identity("dnb-desc", body)
@@ -113,7 +114,7 @@ class _Path:
         return (
             f'<rect x="6" y="{_FRAME}" width="{_WIDTH - 12}" height="{self.floor - _FRAME:g}" rx="10" '
             f'style="fill:none;stroke:{FAINT};stroke-width:1.5"/>'
-            + _text(_MIDDLE, _FRAME + 18, "Docker host", bold=True, anchor="middle", size=12.5)
+            + text_at(_MIDDLE, _FRAME + 18, "Docker host", bold=True, anchor="middle", size=12.5)
         )
 
     def wires(self) -> list[str]:
@@ -201,14 +202,14 @@ class _Path:
                 _wire(f"M{_LEFT + _BOX / 2:g} {y + _BOX_HEIGHT / 2:g}H{x}", INK, 1.5, dash="2 4")
                 + f'<rect x="{x}" y="{y}" width="200" height="{_BOX_HEIGHT}" rx="{_BOX_HEIGHT / 2}" '
                 f'style="fill:{SHADE};stroke:{INK};stroke-width:1.2"/>'
-                + _text(_MIDDLE, y + 19, _cut(step.where, 28), anchor="middle", size=11.5, bold=True)
-                + _text(_MIDDLE, y + 35, self.answer(step), anchor="middle", size=10.5, code=True)
+                + text_at(_MIDDLE, y + 19, cut(step.where, 28), anchor="middle", size=11.5, bold=True)
+                + text_at(_MIDDLE, y + 35, self.answer(step), anchor="middle", size=10.5, code=True)
             )
         return drawn
 
     def answer(self, step: Step) -> str:
         v = self.explanation.verdict
-        return _cut(f"{v.asked}: {v.address if step.state == 'passed' else v.outcome.short}", 29)
+        return cut(f"{v.asked}: {v.address if step.state == 'passed' else v.outcome.short}", 29)
 
     def box(self, step: Step, x: float) -> str:
         low = self.is_host(step) and bool(self.near or self.far or self.decisions)
@@ -224,10 +225,12 @@ class _Path:
         parts = [
             f'<g><title>{mark(f"{step.where}: {step.what}")}</title><rect x="{x - _BOX / 2:g}" y="{y:g}" '
             f'width="{_BOX}" height="{_BOX_HEIGHT}" rx="6" style="{style}"/>',
-            _text(x, y + (20 if second else 28), _cut(step.where, 20), anchor="middle", size=12.5, bold=True),
+            text_at(
+                x, y + (20 if second else 28), cut(step.where, 20), anchor="middle", size=12.5, bold=True
+            ),
         ]
         if second:
-            parts.append(_text(x, y + 36, second, anchor="middle", size=10.5, code=True))
+            parts.append(text_at(x, y + 36, second, anchor="middle", size=10.5, code=True))
         return "".join(parts) + "</g>"
 
     def address(self, step: Step) -> str:
@@ -243,7 +246,7 @@ class _Path:
         address = v.address
         if not address or address == step.where:
             return f"{v.protocol.upper()} {v.port}" if v.port else ""
-        return _cut((f"[{address}]" if ":" in address else address) + (f":{v.port}" if v.port else ""), 23)
+        return cut((f"[{address}]" if ":" in address else address) + (f":{v.port}" if v.port else ""), 23)
 
     def rules_box(self) -> str:
         if not self.decisions:
@@ -256,13 +259,13 @@ class _Path:
         parts = [
             f'<rect x="{x:g}" y="{top:g}" width="{_RULES}" height="{self.height:g}" rx="6" '
             f'style="fill:{PAPER};stroke:{FAINT if ahead else INK};stroke-width:1.2"/>',
-            _text(_MIDDLE, top + 18, title, anchor="middle", bold=True, size=12.5),
+            text_at(_MIDDLE, top + 18, title, anchor="middle", bold=True, size=12.5),
         ]
         y = top + 18
         for step, lines in zip(self.decisions, self.lines, strict=True):
             for line, bold in lines if step.state != "ahead" else ():
                 y += _LINE
-                parts.append(_text(_MIDDLE, y, line, anchor="middle", size=11, bold=bold))
+                parts.append(text_at(_MIDDLE, y, line, anchor="middle", size=11, bold=bold))
         return "".join(parts)
 
     def labels(self) -> list[str]:
@@ -273,17 +276,17 @@ class _Path:
             edge = x - 84 if x == _LEFT else x + 84
             for step in side:
                 if step.kind == "veth":
-                    drawn.append(_text(inner, _VETH + 4, step.where, anchor=anchor, size=10.5, code=True))
+                    drawn.append(text_at(inner, _VETH + 4, step.where, anchor=anchor, size=10.5, code=True))
                     drawn.append(
-                        _text(inner, _VETH + 18, "cable (veth)", anchor=anchor, size=10.5, colour=FAINT)
+                        text_at(inner, _VETH + 18, "cable (veth)", anchor=anchor, size=10.5, colour=FAINT)
                     )
                 else:
                     outer = "start" if x == _LEFT else "end"
                     drawn.append(
-                        _text(edge, _BUS + 22, _cut(step.network, 18), anchor=outer, bold=True, size=12.5)
+                        text_at(edge, _BUS + 22, cut(step.network, 18), anchor=outer, bold=True, size=12.5)
                     )
-                    drawn.append(_text(edge, _BUS + 36, step.where, anchor=outer, size=10.5, code=True))
-                    drawn.append(_text(edge, _BUS + 49, "bridge", anchor=outer, size=10.5, colour=FAINT))
+                    drawn.append(text_at(edge, _BUS + 36, step.where, anchor=outer, size=10.5, code=True))
+                    drawn.append(text_at(edge, _BUS + 49, "bridge", anchor=outer, size=10.5, colour=FAINT))
         return drawn
 
     def numbers(self) -> Sequence[str]:
@@ -298,14 +301,14 @@ class _Path:
             if final:
                 drawn.append(
                     f'<g><title>{tip}</title><circle cx="{x:g}" cy="{y:g}" r="{_MARK}" style="fill:{INK}"/>'
-                    + _text(x, y + 5, SIGNS[outcome], anchor="middle", size=14, bold=True, colour=PAPER)
+                    + text_at(x, y + 5, SIGNS[outcome], anchor="middle", size=14, bold=True, colour=PAPER)
                     + "</g>"
                 )
             else:
                 drawn.append(
                     f'<g><title>{tip}</title><circle cx="{x:g}" cy="{y:g}" r="8.5" '
                     f'style="fill:{PAPER};stroke:{INK};stroke-width:1.5"/>'
-                    + _text(x, y + 3.8, str(number), anchor="middle", size=10.5, bold=True)
+                    + text_at(x, y + 3.8, str(number), anchor="middle", size=10.5, bold=True)
                     + "</g>"
                 )
         return drawn
@@ -315,29 +318,6 @@ def _wrap(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
 def _wire(path: str, colour: str, width: float, *, dash: str = "") -> str:
     dashes = f";stroke-dasharray:{dash}" if dash else ""
     return f'<path d="{path}" style="fill:none;stroke:{colour};stroke-width:{width:g};stroke-linejoin:round{dashes}"/>'
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    *,
-    anchor: str = "start",
-    bold: bool = False,
-    size: float = 12,
-    colour: str = INK,
-    code: bool = False,
-) -> str:
-    style = f"font-size:{size:g}px;fill:{colour}"
-    if bold:
-        style += ";font-weight:600"
-    if code:
-        style += f";font-family:{CODE_FONT}"
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" style="{style}">{mark(text)}</text>'

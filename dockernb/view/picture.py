@@ -64,6 +64,43 @@ class Picture:
         return self.text
 
 
+def cut(text: str, length: int) -> str:
+    """The text, or as much of it as fits and an ellipsis."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def text_at(
+    x: float,
+    y: float,
+    text: str,
+    *,
+    anchor: str = "start",
+    bold: bool = False,
+    size: float = 12,
+    colour: str = INK,
+    code: bool = False,
+) -> str:
+    """One line of text in a drawing, which begins at a point, or has its "middle" or "end" there."""
+    style = f"font-size:{size:g}px;fill:{colour}"
+    if bold:
+        style += ";font-weight:600"
+    if code:
+        style += f";font-family:{CODE_FONT}"
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" style="{style}">{mark(text)}</text>'
+
+
+def framed(body: str, text: str, *, title: str, width: float, height: float) -> Picture:
+    """A drawing of this size as a picture, with its title and its words for whoever cannot see it."""
+    name, story = identity("dnb-title", body), identity("dnb-desc", body)
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="{name} {story}" '
+        f'viewBox="0 0 {width:g} {height:g}" style="width:100%;max-width:{width:g}px;height:auto;'
+        f'font-family:{FONT};background:{PAPER}"><title id="{name}">{mark(title)}</title>'
+        f'<desc id="{story}">{mark(text)}</desc>{body}</svg>'
+    )
+    return Picture(svg, text)
+
+
 def portable(svg: str, text: str) -> str:
     """An SVG that also shows where the notebook is not trusted yet.
 

@@ -2,6 +2,7 @@
 
 In a notebook it is a widget, which leaves nothing behind when the work is done; on a terminal one line,
 which ends as "Starting the lab host: 1.4 s"; where standard error goes to a file or a pipe it is silent.
+What is done within half a second shows nothing, and so does what is done within something that is shown.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import time
 from types import TracebackType
 from typing import Protocol, Self
 
+_PATIENCE = 0.5  # seconds without a bar
+_shown = threading.Lock()  # held by the work that has the bar
 _TICK = 0.1  # seconds between two looks at the clock
 _TRUSTED = 0.95  # how far the clock alone may move the bar
 _CELLS = 28  # width of the bar on a terminal
@@ -43,7 +46,7 @@ class progress:  # noqa: N801  # used like a function: with progress("...") as p
         self.title, self.expected = title, expected
         self._text, self._fraction = "", 0.0
         self._began = time.monotonic()
-        self._face = _face()
+        self._face: _Face | None = None
         self._over = threading.Event()
         self._clock = threading.Thread(target=self._run, name="dockernb-progress", daemon=True)
 
@@ -63,24 +66,29 @@ class progress:  # noqa: N801  # used like a function: with progress("...") as p
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
-        if self._face is not None:
-            self._show()
-            self._clock.start()
+        self._clock.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._face is None:
-            return
         self._over.set()
         self._clock.join()
+        if self._face is None:
+            return
         how = "" if error is None else " (not finished)"
         self._face.close(f"{self.title}: {time.monotonic() - self._began:.1f} s{how}")
 
     def _run(self) -> None:
-        while not self._over.wait(_TICK):
+        if self._over.wait(_PATIENCE) or not _shown.acquire(blocking=False):
+            return
+        try:
+            self._face = _face()
             self._show()
+            while not self._over.wait(_TICK):
+                self._show()
+        finally:
+            _shown.release()
 
     def _show(self) -> None:
         if self._face is None or self._over.is_set():
@@ -120,16 +128,16 @@ class _Widget:
 
         self._bar = ipywidgets.FloatProgress(min=0, max=1, layout={"width": "240px"})
         self._label = ipywidgets.Label()
-        box = ipywidgets.HBox([self._bar, self._label])
-        self._shown = display(box, display_id=True)  # type: ignore[no-untyped-call]
+        view = "application/vnd.jupyter.widget-view+json"
+        box = ipywidgets.HBox([self._bar, self._label])._repr_mimebundle_()[view]
+        # Without the widget's text: whether a bar was shown is no part of a cell's output that could be compared.
+        self._shown = display({view: box}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def show(self, text: str, fraction: float) -> None:
         self._bar.value, self._label.value = fraction, text
 
     def close(self, text: str) -> None:
-        from IPython.display import HTML  # noqa: PLC0415
-
-        self._shown.update(HTML(""))  # type: ignore[no-untyped-call]
+        self._shown.update({}, raw=True)
         self._bar.close()
         self._label.close()
 

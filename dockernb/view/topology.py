@@ -1,9 +1,9 @@
 """Draw the Docker host: its networks as buses, the containers between them, and the way out.
 
 A container's box hangs below the first of its networks; lines to its further networks run down its column,
-which is kept free for them. What goes elsewhere (to a box in a second row, to a published port, to a
-volume) runs in the gutters between the columns. So no line crosses a box, and where one crosses a bus
-without joining it, it shows a gap.
+which is kept free for them. What goes elsewhere (to a box in a second row, to a published port) runs in
+the gutters between the columns. So no line crosses a box, and where one crosses a bus without joining it,
+it shows a gap.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from dockernb.view.picture import (
     PAPER,
     SHADE,
     Picture,
+    cut,
     identity,
     mark,
+    text_at,
 )
 
 _BOX = 112
@@ -41,22 +43,21 @@ _BELOW = 32  # room below the boxes of a band, where addresses on the next bus s
 _SHARER = 15  # height of the line that names a container in the same network namespace
 _BESIDE = 14  # between the lines that leave a box for its second, third, ... network
 _COLUMNS = 6  # boxes side by side before a second row begins
-_PUBLISHED, _VOLUME, _TRUNK = 8, 15, 22  # where in a gutter a line runs, from its left side
+_PUBLISHED, _TRUNK = 8, 22  # where in a gutter a line runs, from its left side
 _NOWHERE = "none"
 
 
-def topology(snapshot: Snapshot, before: Snapshot | None = None, *, volumes: bool = False) -> Picture:
+def topology(snapshot: Snapshot, before: Snapshot | None = None) -> Picture:
     """Draw what is on the Docker host.
 
     Args:
         snapshot: the state to draw.
         before: an earlier state; what has come since is marked with "+", what has gone with "−".
-        volumes: draw volumes and other mounts, too.
     """
-    return Picture(_Drawing(snapshot, before, volumes).svg(), describe(snapshot, volumes=volumes))
+    return Picture(_Drawing(snapshot, before).svg(), describe(snapshot))
 
 
-def describe(snapshot: Snapshot, *, volumes: bool = False) -> str:
+def describe(snapshot: Snapshot) -> str:
     """The same in plain text: a line for each network, and for each container that has more to tell."""
     lines = []
     for network in in_order(snapshot):
@@ -75,8 +76,6 @@ def describe(snapshot: Snapshot, *, volumes: bool = False) -> str:
             told.append(f"in the network namespace of {snapshot.sandbox(container).name}")
         elif container.networks in ((), (_NOWHERE,)):
             told.append("on no network")
-        if volumes:
-            told += [f"{mount.source or mount.kind} at {mount.target}" for mount in container.mounts]
         if told:
             lines.append(f"{container.name}: {', '.join(told)}")
     return "\n".join(lines) or "Nothing is here yet."
@@ -89,6 +88,10 @@ def facts(network: Network) -> list[str]:
 
 def _flags(network: Network) -> list[str]:
     told = []
+    if network.parent and "parent" in network.options:
+        told.append(f"on {network.parent}")
+    if mode := network.options.get("ipvlan_mode") or network.options.get("macvlan_mode"):
+        told.append(mode)
     if network.internal:
         told.append("internal")
     if network.driver == "bridge" and not network.icc:
@@ -159,8 +162,8 @@ class _Bus:
 
 
 class _Drawing:
-    def __init__(self, snapshot: Snapshot, before: Snapshot | None, volumes: bool) -> None:
-        self.snapshot, self.before, self.volumes = snapshot, before, volumes
+    def __init__(self, snapshot: Snapshot, before: Snapshot | None) -> None:
+        self.snapshot, self.before = snapshot, before
         self.everything = _union(snapshot, before)
         self.buses: list[_Bus] = []
         self.places: list[_Place] = []
@@ -258,18 +261,18 @@ class _Drawing:
             self.publish(place)
         for place in self.places:
             self.box(place)
-        bottom = self.storage() if self.volumes else self.bottom
+        bottom = self.bottom
         if not self.buses:
-            self.over.append(_text(_EDGE + 24, _TOP + 30, "Nothing is here yet.", colour=FAINT))
+            self.over.append(text_at(_EDGE + 24, _TOP + 30, "Nothing is here yet.", colour=FAINT))
             bottom = _TOP + 40
         host = (
             f'<rect x="{_EDGE}" y="34" width="{self.width - _EDGE - 6:g}" height="{bottom - 26:g}" rx="10" '
             f'style="fill:none;stroke:{FAINT};stroke-width:1.5"/>'
-            + _text(_EDGE + 14, 54, "Docker host", bold=True, size=13)
+            + text_at(_EDGE + 14, 54, "Docker host", bold=True, size=13)
         )
         body = host + self.spine() + "".join(self.lines) + "".join(self.over)
         height = bottom + 16
-        summary = describe(self.snapshot, volumes=self.volumes)
+        summary = describe(self.snapshot)
         name, story = identity("dnb-title", body), identity("dnb-desc", body)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="{name} {story}" '
@@ -301,7 +304,7 @@ class _Drawing:
         if outward:
             y = outward[0].y
             parts.append(_arrow(_SPINE - 3, y, 18, y, FAINT))
-            parts.append(_text(4, y - 8, "outside", colour=FAINT, size=11))
+            parts.append(text_at(4, y - 8, "outside", colour=FAINT, size=11))
         return "".join(parts)
 
     @staticmethod
@@ -312,7 +315,7 @@ class _Drawing:
         network = bus.network
         left, right = float(_BUS), self.width - 24
         if network is None:
-            self.over.append(_text(left, bus.y - 8, "on no network", colour=FAINT, size=12))
+            self.over.append(text_at(left, bus.y - 8, "on no network", colour=FAINT, size=12))
             self.lines.append(_stroke((left, bus.y), (right, bus.y), LINE, 1, dash="2 6"))
             return
         dash = "10 5" if network.internal else ""
@@ -327,6 +330,8 @@ class _Drawing:
                 f'<circle cx="{_SPINE}" cy="{bus.y:g}" r="5" style="fill:{PAPER};stroke:{bus.colour};'
                 f'stroke-width:2"><title>{mark(title)}</title></circle>'
             )
+        if network.wired:
+            self.lines.append(self.wire(bus, network.parent))
         inset = 0
         if network.internal:
             self.over.append(_padlock(left, bus.y - 19))
@@ -337,7 +342,7 @@ class _Drawing:
         sign = _change(bus.change) if bus.change else ""
         self.over.append(
             f'<text x="{left + inset:g}" y="{bus.y - 9:g}" style="font-size:13px;font-weight:700;fill:{INK}">'
-            f"<title>{mark(title)}</title>{sign}{mark(_cut(network.name, 16))}</text>"
+            f"<title>{mark(title)}</title>{sign}{mark(cut(network.name, 16))}</text>"
         )
         below = [(pool.subnet, INK) for pool in network.subnets]
         below.append((", ".join([network.driver, *_flags(network)]), FAINT))
@@ -345,7 +350,22 @@ class _Drawing:
             below = [("the host's own network", FAINT)]
         for line, (words, colour) in enumerate(below):
             y = bus.y + 16 + 13 * line
-            self.over.append(_text(left, y, words, size=10.5, code=colour == INK, colour=colour))
+            self.over.append(text_at(left, y, words, size=10.5, code=colour == INK, colour=colour))
+
+    @staticmethod
+    def wire(bus: _Bus, parent: str) -> str:
+        """From a macvlan or ipvlan network past the host's own stack to the wire: by its parent, at the edge."""
+        width = max(6.6 * len(parent) + 8, 34)
+        return (
+            _stroke((_SPINE - 8, bus.y), (_SPINE + 8, bus.y), PAPER, 11)  # a gap in the stack's own line
+            + _stroke((_BUS, bus.y), (24, bus.y), bus.colour, 2)
+            + f'<path d="M18 {bus.y:g}l9 -4.5v9z" style="fill:{bus.colour}"/>'
+            + f"<g><title>{mark(f'{parent}: the interface of the Docker host by which it is on the wire')}</title>"
+            f'<rect x="{_EDGE - width / 2:g}" y="{bus.y - 9:g}" width="{width:g}" height="18" rx="3" '
+            f'style="fill:{PAPER};stroke:{INK};stroke-width:1.2"/>'
+            f'<text x="{_EDGE}" y="{bus.y + 4:g}" text-anchor="middle" style="font:10.5px {CODE_FONT};fill:{INK}">'
+            f"{mark(parent)}</text></g>" + text_at(4, bus.y - 13, "wire", colour=FAINT, size=11)
+        )
 
     @staticmethod
     def gateway_title(network: Network, gateways: tuple[str, ...]) -> str:
@@ -440,7 +460,7 @@ class _Drawing:
         if gone:
             second = "removed"
         title = f"{container.name}: {container.image}, {container.state}"
-        name = (_change(place.change) if place.change else "") + mark(_cut(container.name, 17))
+        name = (_change(place.change) if place.change else "") + mark(cut(container.name, 17))
         size = 12.5 if len(container.name) <= 13 else 10.5
         parts = [
             f'<g><title>{mark(title)}</title><rect x="{place.x:g}" y="{place.y:g}" width="{_BOX}" '
@@ -449,53 +469,13 @@ class _Drawing:
             f'<text x="{place.middle:g}" y="{place.y + 18:g}" text-anchor="middle" '
             f'style="font-size:{size:g}px;font-weight:600;fill:{INK}">{name}</text>',
             f'<text x="{place.middle:g}" y="{place.y + 33:g}" text-anchor="middle" '
-            f'style="font:10.5px {CODE_FONT};fill:{INK}">{mark(_cut(second, 17))}</text>',
+            f'style="font:10.5px {CODE_FONT};fill:{INK}">{mark(cut(second, 17))}</text>',
         ]
         for line, sharer in enumerate(place.sharers):
             y = place.y + _BOX_HEIGHT + _SHARER * line
             parts.append(_stroke((place.x, y), (place.x + _BOX, y), LINE, 1))
-            parts.append(_text(place.x + 8, y + 11, f"& {_cut(sharer, 16)}", size=10.5))
+            parts.append(text_at(place.x + 8, y + 11, f"& {cut(sharer, 16)}", size=10.5))
         self.over.append("".join(parts) + "</g>")
-
-    def storage(self) -> float:
-        """Volumes and bind mounts in a row at the host's floor, each joined to those who mount it."""
-        users: dict[tuple[str, str], list[tuple[_Place, str]]] = {}
-        for volume in self.snapshot.volumes:
-            users[("volume", volume.name)] = []
-        for place in self.places:
-            for mount in place.container.mounts:
-                if mount.kind != "tmpfs":
-                    users.setdefault((mount.kind, mount.source), []).append((place, mount.target))
-        if not users:
-            return self.bottom
-        lanes = sum(map(len, users.values()))
-        top = self.bottom + 10 + 8 * lanes
-        order = sorted(users.items(), key=lambda item: min((p.x for p, _ in item[1]), default=1e9))
-        self.width = max(self.width, _LEFT + len(order) * _COLUMN + 36.0)
-        lane = 0
-        for number, ((kind, name), mounted) in enumerate(order):
-            x = _LEFT + number * _COLUMN
-            for offset, (place, _target) in enumerate(mounted):
-                gutter = place.x - _GUTTER + _VOLUME
-                y, lane = self.bottom + 8 * lane + 4, lane + 1
-                end = x + 20 + 14 * offset
-                path = f"M{place.x:g} {place.y + place.height - 6:g}H{gutter:g}V{y:g}H{end:g}V{top:g}"
-                self.lines.append(_path(path, PAPER, 5, ""))
-                self.lines.append(_path(path, FAINT, 1.3, ""))
-            title = f"{kind} {name}: " + (
-                ", ".join(f"{p.container.name} {t}" for p, t in mounted) or "not mounted"
-            )
-            self.over.append(
-                f"<g><title>{mark(title)}</title>{_drum(x, top) if kind == 'volume' else _folder(x, top)}"
-                f'<text x="{x + _BOX / 2:g}" y="{top + 28:g}" text-anchor="middle" '
-                f'style="font-size:11.5px;fill:{INK}">{mark(_cut(name, 16))}</text></g>'
-            )
-            for line, target in enumerate(sorted({t for _p, t in mounted})):
-                self.over.append(
-                    _text(x + 4, top + 56 + 12 * line, _cut(target, 19), size=10, code=True, colour=FAINT)
-                )
-        deepest = max(len({t for _p, t in mounted}) for mounted in users.values())
-        return top + 52 + 12 * deepest
 
     # -- differences -------------------------------------------------------------------------------------
 
@@ -540,28 +520,6 @@ def _union(snapshot: Snapshot, before: Snapshot | None) -> Snapshot:
     )
 
 
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _text(
-    x: float,
-    y: float,
-    text: str,
-    *,
-    bold: bool = False,
-    size: float = 12,
-    colour: str = INK,
-    code: bool = False,
-) -> str:
-    style = f"font-size:{size:g}px;fill:{colour}"
-    if bold:
-        style += ";font-weight:600"
-    if code:
-        style += f";font-family:{CODE_FONT}"
-    return f'<text x="{x:g}" y="{y:g}" style="{style}">{mark(text)}</text>'
-
-
 def _change(sign: str) -> str:
     return f'<tspan style="font-weight:800">{sign} </tspan>'
 
@@ -600,16 +558,3 @@ def _arrow(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
     return _stroke((x1, y1), (x2 + 6, y2), colour, 1.5) + (
         f'<path d="M{x2:g} {y2:g}l9 -4.5v9z" style="fill:{colour}"/>'
     )
-
-
-def _drum(x: float, y: float) -> str:
-    style = f"fill:{SHADE};stroke:{INK};stroke-width:1.2"
-    return (
-        f'<path d="M{x:g} {y + 6:g}v30c0 8 {_BOX} 8 {_BOX} 0v-30" style="{style}"/>'
-        f'<ellipse cx="{x + _BOX / 2:g}" cy="{y + 6:g}" rx="{_BOX / 2}" ry="6" style="{style}"/>'
-    )
-
-
-def _folder(x: float, y: float) -> str:
-    style = f"fill:{SHADE};stroke:{INK};stroke-width:1.2"
-    return f'<path d="M{x:g} {y + 40:g}v-38h34l8 8h{_BOX - 42}v30z" style="{style}"/>'

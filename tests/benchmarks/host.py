@@ -16,6 +16,7 @@ import psutil
 import dockernb as dn
 from dockernb.labhost import LabHost, start
 from dockernb.session import Lab
+from dockernb.view.isolation import INTERNAL, MEMBER, Change, IsolationModel, LabHands
 
 TOOLBOX = "dockernb/toolbox"
 
@@ -37,6 +38,29 @@ def timed(title: str, runs: int, work: Callable[[], object], limit: float | None
 def fresh() -> LabHost:
     """A lab host of the provider that DOCKERNB_PROVIDER says, default vm."""
     return start("bench", provider=os.environ.get("DOCKERNB_PROVIDER", "vm"), owner=os.getpid())
+
+
+def three_tiers(lab: Lab) -> IsolationModel:
+    """The containers and networks of lesson 06, and the state of a panel over them."""
+    for name, internal in (("frontend", False), ("backend", True), ("database", True)):
+        lab.docker.networks.create(name, internal=internal)
+    for image, name, networks, ports in (
+        ("postgres", "db", ["database"], {}),
+        ("api", "api", ["backend", "database"], {}),
+        ("web", "web", ["frontend", "backend"], {"80/tcp": 8080}),
+        ("lb", "lb", ["frontend"], {"80/tcp": 80}),
+    ):
+        made = lab.docker.containers.create(
+            f"dockernb/{image}",
+            name=name,
+            network=networks[0],
+            ports=ports,
+            environment={"POSTGRES_PASSWORD": "secret"},
+        )
+        for further in networks[1:]:
+            lab.docker.networks.get(further).connect(made)
+        made.start()
+    return IsolationModel(LabHands(lab))
 
 
 def main() -> None:
@@ -84,18 +108,30 @@ def main() -> None:
     timed("matrix, 20 containers on 4 networks, names and addresses", 5, lambda: dn.reach(lab), 3.0)
 
     host.reset()
-    machine = next(
-        child for child in psutil.Process(host.status()["keeper"]).children() if "qemu" in child.name()
-    )
-    for thread in machine.threads():
-        os.sched_setaffinity(thread.id, {0})
-    client.containers.run(TOOLBOX, "true", remove=True)
-    timed(
-        "docker run, the machine pinned to one core",
-        5,
-        lambda: client.containers.run(TOOLBOX, "sleep inf", detach=True),
-        7.0,
-    )
+    panel = three_tiers(Lab("06-three-tier-lab", host))
+
+    def toggle(what: str, on: str, container: str = "") -> None:
+        panel.change(Change(what, on, not panel.value(what, on, container), container))
+        assert not panel.error, panel.error
+
+    title = "panel: {}, to the new matrix of the three tiers"
+    timed(title.format("internal"), 4, lambda: toggle(INTERNAL, "backend"), 4.0)
+    timed(title.format("a membership"), 4, lambda: toggle(MEMBER, "database", "web"), 4.0)
+
+    if host.provider == "vm":
+        host.reset()
+        machine = next(
+            child for child in psutil.Process(host.status()["keeper"]).children() if "qemu" in child.name()
+        )
+        for thread in machine.threads():
+            os.sched_setaffinity(thread.id, {0})
+        client.containers.run(TOOLBOX, "true", remove=True)
+        timed(
+            "docker run, the machine pinned to one core",
+            5,
+            lambda: client.containers.run(TOOLBOX, "sleep inf", detach=True),
+            7.0,
+        )
     host.stop()
     shutil.rmtree(state)
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import BrowserContext, Error, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, expect, sync_playwright
 
 from dockernb.labhost import LabHost, qemu, start
-from tests.browser.lesson import ARTEFACTS, SIZE, STEP, Lesson, Server
+from tests.browser.lesson import ARTEFACTS, SIZE, STEP, Lesson, Panel, Server
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,10 +114,7 @@ def wait_for(url: str, token: str, process: subprocess.Popen[bytes], log: Path) 
 
 
 @pytest.fixture(scope="module")
-def context(server: Server) -> Iterator[BrowserContext]:
-    """The browser, and an empty folder for what it shows."""
-    shutil.rmtree(ARTEFACTS, ignore_errors=True)
-    ARTEFACTS.mkdir()
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),  # None: Playwright's own, as on Ubuntu
@@ -126,12 +123,20 @@ def context(server: Server) -> Iterator[BrowserContext]:
                 *("--disable-component-update", "--disable-sync", "--no-first-run"),
             ],
         )
-        context = browser.new_context(viewport=SIZE)
-        context.set_default_timeout(STEP)
-        expect.set_options(timeout=STEP)
-        yield context
-        context.close()
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser, server: Server) -> Iterator[BrowserContext]:
+    """The browser, and an empty folder for what it shows."""
+    shutil.rmtree(ARTEFACTS, ignore_errors=True)
+    ARTEFACTS.mkdir()
+    context = browser.new_context(viewport=SIZE)
+    context.set_default_timeout(STEP)
+    expect.set_options(timeout=STEP)
+    yield context
+    context.close()
 
 
 @pytest.fixture(scope="module")
@@ -143,19 +148,20 @@ def console(context: BrowserContext) -> list[str]:
     return said
 
 
-@pytest.fixture(autouse=True)
-def no_error_in_the_console(console: list[str]) -> Iterator[None]:
-    console.clear()
-    yield
-    assert console == []
-
-
 @pytest.fixture(scope="module")
 def lesson(context: BrowserContext, console: list[str], server: Server, lessons: Path) -> Lesson:
     """Lesson 06, opened and not run."""
     page = context.new_page()
     page.goto(server.address("lab/tree/06-three-tier-lab.ipynb"))
     return Lesson(page, lessons / "06-three-tier-lab.ipynb")
+
+
+@pytest.fixture(scope="module")
+def shown(lesson: Lesson) -> Panel:
+    """The panel, after everything above it has run."""
+    panel = Panel(lesson.run_through("dn.panel("))
+    expect(panel.cell.get_by_role("checkbox").first).to_be_visible()
+    return panel
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,7 @@ SIZE: ViewportSize = {"width": 1400, "height": 900}
 SECOND = 1000  # Playwright counts milliseconds
 STEP = 20 * SECOND  # what one click may take
 TALLEST = 25_000  # pixels; Chromium draws no picture much taller than that
+WORK = 30 * SECOND  # what a change and the measurement after it may take here; their own target is 4 s
 RUN = 180 * SECOND  # what a run of cells may take, on a machine that others use as well
 
 
@@ -104,3 +105,23 @@ class Lesson:
             self.page.set_viewport_size({"width": SIZE["width"], "height": round(height) + 150})
             cells.locator(".jp-Cell").first.scroll_into_view_if_needed()
         pytest.fail(f"the lesson's height does not settle: {height}")
+
+
+class Panel:
+    """The isolation panel in the page."""
+
+    def __init__(self, cell: Locator) -> None:
+        self.cell = cell
+        self.undo = cell.get_by_role("button", name="Undo")
+        self.again = cell.get_by_role("button", name="Ask again")
+        self.status = cell.get_by_role("status")
+        self.alert = cell.get_by_role("alert")
+
+    def switch(self, network: str, name: str) -> Locator:
+        """The checkbox of a container, or of internal, icc or masquerade, in the card of a network."""
+        card = self.cell.locator(".widget-vbox .widget-vbox").filter(has_text=network)
+        return card.get_by_role("checkbox", name=name)
+
+    def pair(self, source: str, target: str) -> Locator:
+        """The cell of the matrix that says how one reaches the other."""
+        return self.cell.locator(f"td[aria-label^='{source} to {target}:']")

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import docker
 import pytest
-from playwright.sync_api import BrowserContext, Locator, expect
+from playwright.sync_api import BrowserContext, expect
 
 from dockernb.labhost import LabHost
-from tests.browser.lesson import ARTEFACTS, SECOND, SIZE, Lesson, Server
-
-WORK = 30 * SECOND  # what a change and the measurement after it may take here; their own target is 4 s
+from tests.browser.lesson import ARTEFACTS, SIZE, WORK, Lesson, Panel, Server
 
 
 @pytest.fixture(scope="module")
@@ -24,32 +22,11 @@ def engine(host: LabHost) -> Iterator[docker.DockerClient]:
     client.close()
 
 
-class Panel:
-    """The isolation panel in the page."""
-
-    def __init__(self, cell: Locator) -> None:
-        self.cell = cell
-        self.undo = cell.get_by_role("button", name="Undo")
-        self.again = cell.get_by_role("button", name="Ask again")
-        self.status = cell.get_by_role("status")
-        self.alert = cell.get_by_role("alert")
-
-    def switch(self, network: str, name: str) -> Locator:
-        """The checkbox of a container, or of internal, icc or masquerade, in the card of a network."""
-        card = self.cell.locator(".widget-vbox .widget-vbox").filter(has_text=network)
-        return card.get_by_role("checkbox", name=name)
-
-    def pair(self, source: str, target: str) -> Locator:
-        """The cell of the matrix that says how one reaches the other."""
-        return self.cell.locator(f"td[aria-label^='{source} to {target}:']")
-
-
-@pytest.fixture(scope="module")
-def shown(lesson: Lesson) -> Panel:
-    """The panel, after everything above it has run."""
-    panel = Panel(lesson.run_through("dn.panel("))
-    expect(panel.cell.get_by_role("checkbox").first).to_be_visible()
-    return panel
+@pytest.fixture(autouse=True)
+def no_error_in_the_console(console: list[str]) -> Iterator[None]:
+    console.clear()
+    yield
+    assert console == []
 
 
 @pytest.fixture

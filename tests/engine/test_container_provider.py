@@ -8,7 +8,6 @@ import gzip
 import json
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import ssl
@@ -16,9 +15,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import docker
@@ -26,10 +24,12 @@ import psutil
 import pytest
 
 from dockernb.errors import BuildError, HostError, UnavailableError
-from dockernb.labhost import LabHost, container, engine, rootfs, start, template
+from dockernb.labhost import LabHost, container, engine, rootfs, start
 from dockernb.labhost.features import features
 from tests.support import engine as native
 from tests.support.engine import Engine
+from tests.support.learner import learner as learner_with
+from tests.support.waiting import wait_for
 
 OUTSIDE = "203.0.113.9"  # reserved for documentation (RFC 5737); here an address of the learner's machine
 TOOLBOX = "dockernb/toolbox"
@@ -37,55 +37,22 @@ TOOLBOX = "dockernb/toolbox"
 needs_engine = pytest.mark.skipif(bool(native.why_not()), reason=native.why_not())
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"not so within {seconds} s: {true.__qualname__}"
-        time.sleep(0.02)
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as page:
+            return bool(page.status == 200)
+    except OSError:  # nginx has not begun
+        return False
 
 
 # --- Engines and lab hosts ---
-
-
-@pytest.fixture(scope="session")
-def built(request: pytest.FixtureRequest) -> pathlib.Path:
-    """labhost.tar of this recipe and its file system as a tree, kept between runs in pytest's cache."""
-    if lacks := template.missing():
-        pytest.skip(lacks[0])
-    cache = pathlib.Path(request.config.cache.mkdir("labhost"))
-    place = cache / rootfs.recipe_digest()[:12]
-    if not (place / "packages.json").exists():
-        for old in cache.iterdir():
-            shutil.rmtree(old)
-        place.mkdir()
-        template.build_rootfs(place, "container", lambda text, fraction: None)
-        (place / "tree").mkdir()
-        unpack = [
-            "tar",
-            "-C",
-            str(place / "tree"),
-            "--numeric-owner",
-            "--exclude=var/lib/dockernb/images.tar",
-        ]
-        subprocess.run([*unpack, "-xf", str(place / "labhost.tar")], check=True, timeout=120)
-    return place
 
 
 @pytest.fixture(scope="module", params=["installed", "trixie"])
 def learner(request: pytest.FixtureRequest, built: pathlib.Path, tmp_path_factory: Any) -> Iterator[Engine]:
     """The learner's engine with the lab host in it; this thread is in its network namespace."""
     root = None if request.param == "installed" else built / "tree"
-    home = tmp_path_factory.mktemp("home")
-
-    def already_built(work: pathlib.Path, kind: str, report: object) -> None:
-        (work / "labhost.tar").symlink_to(built / "labhost.tar")
-
-    with native.engine(root) as outer, outer.network(), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKER_HOST", outer.docker_host)
-        patch.setenv("XDG_STATE_HOME", str(home / "s"))
-        patch.setenv("XDG_CACHE_HOME", str(home / "c"))
-        patch.setattr(template, "build_rootfs", already_built)
-        container.prepare(outer.docker_host, lambda text, fraction: None)
+    with learner_with(built, root, tmp_path_factory.mktemp("home")) as outer:
         yield outer
 
 
@@ -203,15 +170,14 @@ def test_a_published_port_opens_on_the_loopback(host: LabHost) -> None:
     web = client.containers.run("dockernb/nginx", detach=True, ports={"80/tcp": 8080})
     try:
         assert host.port(8080) == 8080
-        with urllib.request.urlopen(host.url(8080), timeout=10) as page:
-            assert page.status == 200
+        assert wait_for(lambda: answers(host.url(8080)))
         with socket.create_connection(("127.0.0.1", 8080), timeout=10) as half:
             half.sendall(b"GET / HTTP/1.0\r\n\r\n")
             half.shutdown(socket.SHUT_WR)  # what was asked for is still answered
             assert half.recv(64).startswith(b"HTTP/1.1 200")
     finally:
         web.remove(force=True)
-    wait_until(lambda: "8080/tcp" not in host.status()["ports"])
+    assert wait_for(lambda: "8080/tcp" not in host.status()["ports"])
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", 8080), timeout=5)
 
@@ -419,14 +385,14 @@ def test_a_killed_keeper_leaves_no_container_and_no_volume(learner: Engine) -> N
     assert len(during["containers"]) == len(before["containers"]) + 1
     assert len(during["volumes"]) == len(before["volumes"]) + 1
     os.kill(host.status()["keeper"], signal.SIGKILL)
-    wait_until(lambda: leftovers(learner) == before)
+    assert wait_for(lambda: leftovers(learner) == before)
 
 
 def test_a_killed_lab_host_is_noticed(learner: Engine) -> None:
     host = start("victim", provider="container", owner=os.getpid())
     [made] = learner.client().containers.list(filters={"label": "org.dockernb.host=victim"})
     made.kill()
-    wait_until((host.directory / "ended.json").exists)
+    assert wait_for((host.directory / "ended.json").exists)
     with pytest.raises(HostError, match="does not answer any more"):
         host.run(["true"])
 
@@ -436,6 +402,24 @@ def test_stop_leaves_nothing(learner: Engine) -> None:
     with running("short"):
         pass
     assert leftovers(learner) == before
+
+
+def test_loop_devices_go_with_their_lab_host(learner: Engine) -> None:
+    def files() -> list[str]:
+        known = pathlib.Path("/sys/block").glob("loop*/loop/backing_file")
+        return [file.read_text().strip() for file in known]
+
+    with running("loops") as host:
+        if not features(host)["loop"]:
+            pytest.skip("this kernel has no loop devices")
+        sh(
+            host,
+            "for name in idle mounted; do truncate -s 4M /srv/loops-$name; mkfs.ext4 -q /srv/loops-$name; done;"
+            "losetup -f /srv/loops-idle; mount $(losetup -f --show /srv/loops-mounted) /mnt",
+        )
+        assert len([file for file in files() if "/srv/loops-" in file]) == 2
+        host.reset()
+        assert wait_for(lambda: not [file for file in files() if "/srv/loops-" in file])
 
 
 def test_what_was_brought_into_the_engine_can_be_removed_and_brought_again(
@@ -593,7 +577,7 @@ def test_the_native_engine_goes_with_its_test_process() -> None:
     child.kill()
     child.wait(10)
     child.stdout.close()
-    wait_until(lambda: not directory.exists())
+    assert wait_for(lambda: not directory.exists())
     assert not any(cgroup.exists() for cgroup in cgroups)
     assert directory.name not in pathlib.Path("/proc/mounts").read_text()
     for process in psutil.process_iter():

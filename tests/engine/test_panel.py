@@ -1,6 +1,5 @@
 """What the isolation panel does to a real engine, and that it leaves nothing half made."""
 
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,24 +13,18 @@ from dockernb.model import Container, Network
 from dockernb.probe import Outcome, reach, snapshot
 from dockernb.session import networks
 from dockernb.session.twin import Script
-from dockernb.view.isolation import DENY, ICC, INTERNAL, MASQUERADE, MEMBER, Change, IsolationModel, LabHands
-from tests.support.engine import engine, why_not
+from dockernb.view.isolation import (
+    ALIAS,
+    DENY,
+    ICC,
+    INTERNAL,
+    MASQUERADE,
+    MEMBER,
+    Change,
+    IsolationModel,
+    LabHands,
+)
 from tests.support.stage import Stage
-
-pytestmark = [
-    pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
-    pytest.mark.skipif(not shutil.which("nsenter"), reason="no nsenter here: apt-get install util-linux"),
-]
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with engine() as native:
-        scene = Stage(native)
-        try:
-            yield scene
-        finally:
-            scene.clear()
 
 
 class Shell:
@@ -268,3 +261,34 @@ def test_a_refusal_of_the_engine_is_one_sentence(tiers: Stage) -> None:
     model.change(Change(MEMBER, "back", True, "web"))
     assert model.error.startswith("Docker did not connect web to back: No such container: web")
     assert model.state.container("web") is None, "the panel shows what the engine says"
+
+
+def test_an_alias_is_given_and_taken_with_the_address_kept(tiers: Stage) -> None:
+    before = shape(tiers)
+    model = IsolationModel(StageHands(tiers, {"sources": ["api"], "targets": ["db"]}))  # type: ignore[arg-type]
+    assert model.matrix.outcome("api", "db", "alias") is Outcome.REACHABLE, "it has one already"
+    given = Change(ALIAS, "back", True, "db", "store")
+    model.change(given)
+    assert not model.error and model.value(ALIAS, "back", "db", "store")
+    assert {
+        v.asked for v in model.matrix.verdicts if v.how == "alias" and v.outcome is Outcome.REACHABLE
+    } == {
+        "postgres",
+        "store",
+    }
+    assert [line.split()[:3] for line in model.twin.lines] == [
+        ["docker", "network", "disconnect"],
+        ["docker", "network", "connect"],
+    ]
+    assert "--alias store" in model.twin.lines[1] and "--ip 172.21.1.77" in model.twin.lines[1]
+    model.undo()
+    assert not model.error and shape(tiers) == before
+
+
+def test_an_alias_that_cannot_be_is_one_sentence_and_nothing_changes(tiers: Stage) -> None:
+    before = shape(tiers)
+    with pytest.raises(LabError, match=r"^'no name' is no host name: use letters"):
+        networks.alias(tiers.docker, "back", "db", "no name", True)
+    with pytest.raises(LabError, match=r"^web is not on back: connect it first\.$"):
+        networks.alias(tiers.docker, "back", "web", "store", True)
+    assert shape(tiers) == before

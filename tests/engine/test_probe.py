@@ -1,6 +1,5 @@
 """Each situation made for real on a native engine, and what the probe says of it."""
 
-import shutil
 import socket
 import subprocess
 import threading
@@ -10,23 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from dockernb.probe import Outcome, Verdict, reach, snapshot
-from tests.support.engine import engine, why_not
 from tests.support.stage import Stage
-
-pytestmark = [
-    pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
-    pytest.mark.skipif(not shutil.which("nsenter"), reason="no nsenter here: apt-get install util-linux"),
-]
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with engine() as native:
-        scene = Stage(native)
-        try:
-            yield scene
-        finally:
-            scene.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -40,18 +23,6 @@ def one(stage: Stage, source: str, target: str, how: str = "address", **options:
     matrix = reach(stage, [source], [target], by=[how], **options)  # type: ignore[arg-type]
     (verdict,) = matrix.verdicts
     return verdict
-
-
-@pytest.fixture
-def tiers(stage: Stage) -> Stage:
-    """web on front, api on front and back, db on back (internal)."""
-    stage.network("front", "172.20.1.0/24")
-    stage.network("back", "172.21.1.0/24", internal=True)
-    stage.run("web", "front", 80, publish={80: 8080})
-    stage.run("api", "front", 3000)
-    stage.docker.networks.get("back").connect("api", aliases=["api-service"])
-    stage.run("db", "back", 5432)
-    return stage
 
 
 def test_a_neighbour_is_reached_by_name_by_alias_and_by_address(tiers: Stage) -> None:

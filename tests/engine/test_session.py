@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import docker
 import pytest
-from docker.types import IPAMConfig, IPAMPool
+from docker.types import IPAMConfig, IPAMPool, Mount
 
 from dockernb.errors import HostError, LabError
 from dockernb.labhost import LabHost
-from dockernb.session import Lab, fetch
+from dockernb.session import Lab, fetch, networks
 from dockernb.session.client import explain
 
 TOOLBOX = "dockernb/toolbox"
@@ -28,11 +28,17 @@ def test_what_a_lesson_makes_carries_its_labels(lab: Lab) -> None:
     lab.docker.networks.create("inside")
     lab.docker.volumes.create("kept")
     lab.docker.containers.run(
-        TOOLBOX, "sleep inf", name="made", network="inside", volumes={"implied": {"bind": "/x"}}, detach=True
+        TOOLBOX,
+        "sleep inf",
+        name="made",
+        network="inside",
+        volumes={"implied": {"bind": "/x"}},
+        mounts=[Mount("/y", "bare", no_copy=True)],
+        detach=True,
     )
     assert lab.docker.containers.get("made").labels.items() >= lab.labels.items()
     assert lab.docker.networks.get("inside").attrs["Labels"].items() >= lab.labels.items()
-    for name in ("kept", "implied"):
+    for name in ("kept", "implied", "bare"):
         assert lab.docker.volumes.get(name).attrs["Labels"].items() >= lab.labels.items()
 
 
@@ -45,12 +51,14 @@ def test_clean_removes_exactly_that(lab: Lab) -> None:
     lab.docker.containers.run(TOOLBOX, "sleep inf", name="mine", network="mine", detach=True)
     lab.docker.containers.run(TOOLBOX, "true", name="over", volumes=["mine:/x"], detach=True)
     network.connect("theirs")
+    networks.deny(lab.host, ("mine", ["172.30.0.2"]), ("theirs", ["172.30.0.3"]), True)
 
     removed = lab.clean()
 
     assert removed.containers == ("mine", "over")
     assert removed.networks == ("mine",)
     assert removed.volumes == ("mine",)
+    assert removed.rules == 1 and not networks.denied(lab.host)
     assert [container.name for container in plain.containers.list(all=True)] == ["theirs"]
     assert {"theirs", "bridge"} <= {network.name for network in plain.networks.list()}
     assert [volume.name for volume in plain.volumes.list()] == ["theirs"]
@@ -123,7 +131,8 @@ def test_the_twin_shows_the_learners_calls_only(lab: Lab) -> None:
     lab.docker.containers.run(TOOLBOX, "sleep inf", name="web", network="net", detach=True)
     lab.left_over()
     run = "docker run -d --name web --network net dockernb/toolbox sleep inf"
-    assert str(lab.twin()).splitlines() == ["docker network create net", run, run]
+    made_room = "docker rm -f -v web"  # the command line does not do that by itself
+    assert str(lab.twin()).splitlines() == ["docker network create net", run, made_room, run]
     lab.clean()
     assert str(lab.twin()) == ""
 

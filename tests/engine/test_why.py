@@ -1,48 +1,20 @@
 """Each situation made for real on a native engine, and how `why` explains it."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 
 import pytest
+from docker.types import IPAMConfig, IPAMPool
 
 from dockernb.errors import ProbeError
 from dockernb.probe import Explanation, Outcome, Step, reach, why
-from tests.support.engine import engine, why_not
-from tests.support.stage import Stage
-
-pytestmark = [
-    pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
-    pytest.mark.skipif(not shutil.which("nsenter"), reason="no nsenter here: apt-get install util-linux"),
-]
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with engine() as native:
-        scene = Stage(native)
-        try:
-            yield scene
-        finally:
-            scene.clear()
+from tests.support.stage import IMAGE, LABELS, Stage
 
 
 @pytest.fixture(autouse=True)
 def empty(stage: Stage) -> Iterator[None]:
     yield
     stage.clear()
-
-
-@pytest.fixture
-def tiers(stage: Stage) -> Stage:
-    """web on front, api on front and back, db on back (internal)."""
-    stage.network("front", "172.20.1.0/24")
-    stage.network("back", "172.21.1.0/24", internal=True)
-    stage.run("web", "front", 80, publish={80: 8080})
-    stage.run("api", "front", 3000)
-    stage.docker.networks.get("back").connect("api", aliases=["api-service"])
-    stage.run("db", "back", 5432)
-    return stage
 
 
 def explained(stage: Stage, a: str, b: str, port: int | None = None, **options: object) -> Explanation:
@@ -323,3 +295,73 @@ def test_what_cannot_be_asked(tiers: Stage) -> None:
         why(tiers, "nobody", "web")
     with pytest.raises(ProbeError, match="cannot be asked by published"):
         why(tiers, "web", "api", by="published")
+
+
+def test_the_docker_hosts_own_address_by_a_name_of_the_hosts_file(tiers: Stage) -> None:
+    api = tiers.docker.api
+    api.create_container(
+        IMAGE,
+        ["/pause"],
+        name="knows",
+        labels=LABELS,
+        host_config=api.create_host_config(
+            network_mode="front", extra_hosts={"host.docker.internal": "172.20.1.1"}
+        ),
+    )
+    api.start("knows")
+    told = explained(tiers, "knows", "host.docker.internal", 8080)
+    assert told.verdict.outcome is Outcome.REACHABLE
+    assert "that is the Docker host's own address on network front" in told.sentence
+    name = next(step for step in told.steps if step.kind == "name")
+    assert (name.where, name.evidence) == ("hosts file of knows", "/etc/hosts: 172.20.1.1")
+
+
+@pytest.fixture
+def lan(stage: Stage) -> Iterator[Stage]:
+    """web and client on a macvlan network; its parent lan0 is one end of a cable, 192.168.50.2."""
+
+    def ip(words: str) -> subprocess.CompletedProcess[bytes]:
+        with stage.engine.network():
+            return subprocess.run(["ip", *words.split()], capture_output=True, timeout=10, check=False)
+
+    ip("link add lan0 type veth peer name lan1")
+    ip("link set lan0 up")
+    ip("link set lan1 arp off up")  # it is in the same namespace, and would answer for the host
+    ip("address add 192.168.50.2/24 dev lan0")
+    try:
+        if ip("link add trial link lan0 type macvlan").returncode:
+            pytest.skip("this kernel has no macvlan")
+        ip("link del trial")
+        stage.docker.networks.create(
+            "lan",
+            driver="macvlan",
+            labels=LABELS,
+            options={"parent": "lan0"},
+            ipam=IPAMConfig(pool_configs=[IPAMPool(subnet="192.168.50.0/24", iprange="192.168.50.128/25")]),
+        )
+        stage.run("web", "lan", 80)
+        stage.run("client", "lan")
+        yield stage
+    finally:
+        stage.clear()
+        ip("link del lan0")
+
+
+def test_macvlan_children_reach_each_other_past_the_rules(lan: Stage) -> None:
+    told = explained(lan, "client", "web", by="name")
+    assert told.verdict.outcome is Outcome.REACHABLE and told.agrees
+    assert told.sentence.endswith("both are on network lan.")
+    assert "lan0 hands it from one macvlan child to the other" in str(told)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "says"),
+    [
+        ("host", "web", "sends it out of lan0, the parent of network lan: "),
+        ("client", "192.168.50.2", "sends it to an address on lan0, the parent of its network lan: "),
+    ],
+)
+def test_a_parent_and_its_macvlan_children(lan: Stage, a: str, b: str, says: str) -> None:
+    told = explained(lan, a, b, 80)
+    assert told.verdict.outcome is Outcome.NO_ROUTE and told.agrees
+    assert says + "a parent and its macvlan children never hear each other" in told.sentence

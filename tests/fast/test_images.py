@@ -46,8 +46,14 @@ def make_tree(root, date):
 def archive(tmp_path_factory):
     """The archive of all images over a small tree: member name to content."""
     tmp_path = tmp_path_factory.mktemp("images")
-    images.write(make_tree(tmp_path / "tree", 2_000_000_000), tmp_path / "images.tar", architecture="amd64")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["images.tar", "tree"]
+    (tmp_path / "envoy").write_bytes(b"\x7fELF")
+    images.write(
+        make_tree(tmp_path / "tree", 2_000_000_000),
+        tmp_path / "images.tar",
+        architecture="amd64",
+        fetched={"envoy": {"usr/local/bin/envoy": tmp_path / "envoy"}},
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["envoy", "images.tar", "tree"]
     with tarfile.open(tmp_path / "images.tar") as tar:
         return {member.name: tar.extractfile(member).read() for member in tar}
 
@@ -80,7 +86,9 @@ def test_the_same_tree_gives_the_same_bytes_whatever_its_dates(tmp_path):
     for number, date in enumerate((1_900_000_000, 2_000_000_000)):
         directory = tmp_path / str(number)
         directory.mkdir()
-        images.write(make_tree(directory / "tree", date), directory / "images.tar", architecture="amd64")
+        images.write(
+            make_tree(directory / "tree", date), directory / "images.tar", architecture="amd64", fetched={}
+        )
         digests.add(hashlib.sha256((directory / "images.tar").read_bytes()).hexdigest())
     assert len(digests) == 1
 
@@ -95,13 +103,11 @@ def test_names_are_digests(archive, configs):
 
 
 def test_all_images_share_the_toolbox_layer(configs):
-    assert configs.keys() == {"toolbox", "nginx", "postgres", "api", "web", "lb"}
+    assert configs.keys() == {recipe.parent.name for recipe in images.RECIPES.glob("*/image.toml")}
     [toolbox] = configs["toolbox"]["rootfs"]["diff_ids"]
     assert {config["rootfs"]["diff_ids"][0] for config in configs.values()} == {toolbox}
     assert configs["web"]["rootfs"]["diff_ids"][:2] == configs["nginx"]["rootfs"]["diff_ids"]
-    assert [len(config["history"]) == len(config["rootfs"]["diff_ids"]) for config in configs.values()] == [
-        True
-    ] * 6
+    assert all(len(config["history"]) == len(config["rootfs"]["diff_ids"]) for config in configs.values())
 
 
 def test_each_image_has_latest_and_a_version(archive):
@@ -120,7 +126,7 @@ def test_the_toolbox_is_the_tree_without_the_engine(archive):
 
 
 def test_layers_have_each_directory_before_its_content_and_once(archive):
-    for name in ("nginx", "postgres", "api", "web", "lb"):
+    for name in ("nginx", "postgres", "api", "web", "lb", "envoy"):
         seen = []
         for path in layer_members(archive, name):
             parent = str(Path(path).parent)
@@ -159,6 +165,40 @@ def test_nginx_keeps_the_official_images_contract(archive, configs):
     assert members["etc/nginx/nginx.conf"].mode == 0o644
 
 
+def test_envoy_keeps_the_official_images_contract(archive, configs):
+    config = configs["envoy"]["config"]
+    assert config["Entrypoint"] == ["/docker-entrypoint.sh"]
+    assert config["Cmd"] == ["envoy", "-c", "/etc/envoy/envoy.yaml"]
+    assert config["ExposedPorts"] == {"10000/tcp": {}}
+    members = layer_members(archive, "envoy")
+    program = members["usr/local/bin/envoy"]
+    assert (program.mode, program.size, program.uid, program.mtime) == (0o755, 4, 0, images.EPOCH)
+    assert members["docker-entrypoint.sh"].mode == 0o755
+    assert members["etc/envoy/envoy.yaml"].mode == 0o644
+
+
+@pytest.mark.parametrize(
+    ("given", "run"),
+    [
+        (["envoy", "-c", "a.yaml"], "envoy -c a.yaml"),
+        (["--version"], "envoy --version"),
+        (["echo", "hello"], "hello"),
+    ],
+)
+def test_options_alone_are_envoys(tmp_path, given, run):
+    (tmp_path / "envoy").write_text('#!/bin/sh\necho envoy "$@"\n')
+    (tmp_path / "envoy").chmod(0o755)
+    said = subprocess.run(
+        ["sh", str(images.RECIPES / "envoy/rootfs/docker-entrypoint.sh"), *given],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    ).stdout
+    assert said.strip() == run
+
+
 def test_an_image_inherits_from_its_base(configs):
     config = configs["lb"]["config"]
     assert config["Entrypoint"] == ["/docker-entrypoint.sh"]
@@ -180,6 +220,21 @@ def test_three_tiers_find_each_other_by_default(configs):
     assert environment("web")["API_URL"] == "http://api-server:3000"
     assert environment("lb")["UPSTREAMS"] == "web-server:80"
     assert configs["api"]["config"]["ExposedPorts"] == {"3000/tcp": {}}
+
+
+def test_the_three_services_agree_on_the_volume_of_the_syllabus(archive, configs):
+    places = {
+        name: {pair for pair in configs[f"{name}-service"]["config"]["Env"] if pair.endswith("=/uploads")}
+        for name in ("upload", "process", "delivery")
+    }
+    assert places == {
+        "upload": {"UPLOADS=/uploads"},
+        "process": {"UPLOADS=/uploads", "RESULTS=/uploads"},
+        "delivery": {"RESULTS=/uploads"},
+    }
+    for name in ("upload", "delivery"):
+        assert configs[f"{name}-service"]["config"]["ExposedPorts"] == {"8000/tcp": {}}
+    assert layer_members(archive, "process-service")["tmp/processing"].mode == 0o1777
 
 
 # Programs

@@ -307,9 +307,17 @@ def test_an_interrupt_ends_the_cell(lab: Any, tmp_path: Path) -> None:
     assert gone(tmp_path / "pid") and not list((tmp_path / "cells").iterdir())
 
 
-def test_too_much_output_ends_the_cell(lab: Any) -> None:
+@pytest.mark.parametrize("script", ["yes", "trap '' INT; yes", "head -c 2M /dev/zero | tr '\\0' y"])
+def test_too_much_output_ends_the_cell(lab: Any, script: str) -> None:
+    shown: list[str] = []
     with pytest.raises(LabError, match="wrote more than a mebibyte"):
-        run(lab, "yes")
+        magic.run_cell(lab, script, show=shown.append)
+    assert len("".join(shown).rstrip("\n")) in {1 << 20, (1 << 20) - 1}, "more would stand in the notebook"
+    assert not list((lab.host.directory / "cells").iterdir())
+
+
+def test_as_much_output_as_may_be_is_shown(lab: Any) -> None:
+    assert run(lab, "head -c 1M /dev/zero | tr '\\0' y") == (0, "y" * (1 << 20) + "\n")
 
 
 def test_the_limit_on_the_magics_line() -> None:

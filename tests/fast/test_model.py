@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from dockernb.model import Container, PublishedPort, Snapshot, Subnet
+from dockernb.model import Container, Network, PublishedPort, Snapshot, Subnet
 from tests.support.snapshots import ENGINES, inspected, snapshot_of
 
 
@@ -87,6 +87,36 @@ def test_members_mounts_and_volumes(state: Snapshot) -> None:
     assert [v.name for v in state.volumes] == ["pgdata"]
 
 
+def test_mounts_of_all_kinds() -> None:
+    """As docker 26 tells them; a tmpfs by --tmpfs stands in HostConfig alone."""
+    db = next(c for c in inspected("26.1")["containers"] if c["Name"] == "/db")
+    bind = {"Type": "bind", "Source": "/srv", "Mode": "", "RW": True}
+    told = {
+        "Mounts": [
+            {"Type": "volume", "Name": "9" * 64, "Destination": "/cache", "RW": False, "Propagation": ""},
+            bind | {"Destination": "/srv", "RW": False, "Propagation": "rprivate"},
+            bind | {"Destination": "/media", "Propagation": "rshared"},
+            {"Type": "tmpfs", "Source": "", "Destination": "/run", "RW": True, "Propagation": ""},
+        ],
+        "HostConfig": db["HostConfig"]
+        | {
+            "Mounts": [
+                {"Type": "tmpfs", "Target": "/run", "TmpfsOptions": {"SizeBytes": 64 << 20, "Mode": 0o1777}},
+                {"Type": "bind", "Source": "/srv", "Target": "/media"},
+            ],
+            "Tmpfs": {"/tmp": "rw,noexec,size=50m", "/scratch": ""},
+        },
+    }
+    mounts = {mount.target: mount for mount in Container.from_inspect(db | told).mounts}
+    assert list(mounts) == ["/cache", "/media", "/run", "/scratch", "/srv", "/tmp"]
+    assert mounts["/cache"].anonymous and mounts["/cache"].read_only
+    assert (mounts["/srv"].source, mounts["/srv"].read_only, mounts["/srv"].options) == ("/srv", True, ())
+    assert mounts["/media"].options == ("rshared",) and not mounts["/media"].read_only
+    assert mounts["/run"].options == ("size=64m", "mode=1777")
+    assert (mounts["/tmp"].kind, mounts["/tmp"].options) == ("tmpfs", ("noexec", "size=50m"))
+    assert mounts["/scratch"].options == () and not mounts["/scratch"].anonymous
+
+
 def test_the_same_lab_looks_the_same_on_both_engines() -> None:
     def shape(state: Snapshot) -> object:
         return {
@@ -120,3 +150,9 @@ def test_reading_does_not_change_the_json() -> None:
     before = str(inspected("26.1"))
     snapshot_of("26.1")
     assert str(inspected("26.1")) == before
+
+
+def test_reserved_addresses_of_a_pool() -> None:
+    data = dict(inspected("26.1")["networks"][0])
+    data["IPAM"] = {"Config": [{"Subnet": "10.1.0.0/24", "AuxiliaryAddresses": {"printer": "10.1.0.200"}}]}
+    assert Network.from_inspect(data).subnets == (Subnet("10.1.0.0/24", reserved=("10.1.0.200",)),)

@@ -99,6 +99,26 @@ def test_what_others_start_may_be_executed(path: str) -> None:
     assert os.access(ROOT / path, os.X_OK)
 
 
+def test_nothing_makes_repo2docker_build_another_way() -> None:
+    # In repo2docker 2026.4 these build packs are asked before conda's: nix, docker, Julia (old and new), R.
+    others = {"default.nix", "Dockerfile", "REQUIRE", "Project.toml", "JuliaProject.toml"}
+    others |= {"runtime.txt", "install.R", "DESCRIPTION"}
+    assert not others & {path.name for path in (ROOT / "binder").iterdir()}
+    assert not (ROOT / ".binder").exists(), "repo2docker refuses a repository with both folders"
+    assert not (ROOT / "binder/environment.yaml").exists(), "there is one list, environment.yml"
+
+
+def test_binders_scripts_stop_at_an_error_and_hand_over() -> None:
+    for script in (ROOT / "binder").iterdir():
+        text = script.read_text()
+        if text.startswith("#!"):
+            assert "\nset -euo pipefail\n" in text, (
+                f"{script.name}: a build that failed would be taken for a good one"
+            )
+    start = ROOT / "binder/start"
+    assert not start.exists() or 'exec "$@"' in start.read_text(), "repo2docker hands JupyterLab to start"
+
+
 def test_make_alone_says_what_there_is() -> None:
     shown = subprocess.run(
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=10
@@ -262,11 +282,12 @@ def test_make_lab_opens_the_first_lesson_and_leaves_no_lab_host(
     machine: Machine, user: int, environment: dict[str, str], flags: set[str]
 ) -> None:
     machine.has("id", f"echo {user}")
-    machine.has(".venv/bin/jupyter", 'echo "jupyter $*" >>calls; exit 3')
+    machine.has(".venv/bin/jupyter", 'echo "jupyter $*" >>calls; [ "$1" != lab ] || exit 3')
     machine.has(".venv/bin/dockernb", 'echo "dockernb $*" >>calls')
     outcome = machine.run(".ci/lab", **environment)
     assert outcome.returncode == 3
-    jupyter, stop = (machine.checkout / "calls").read_text().splitlines()
+    trust, news, jupyter, stop = (machine.checkout / "calls").read_text().splitlines()
+    assert trust.startswith("jupyter trust notebooks/") and news.endswith(":announcements")
     assert set(jupyter.split()) & {"--allow-root", "--no-browser"} == flags
     assert "--ip=127.0.0.1" in jupyter
     assert "/lab/tree/notebooks/00-start-here.ipynb" in jupyter

@@ -26,9 +26,10 @@ def asked(plan: Plan) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_by_name_and_by_every_address_on_the_exposed_port(engine: str) -> None:
+def test_by_name_alias_and_every_address_on_the_exposed_port(engine: str) -> None:
     assert asked(plan("web", to=["api", "db"], state=snapshot_of(engine), ports=[3000])) == [
         ("web", "api", "name", "api", 3000, "tcp"),
+        ("web", "api", "alias", "api-service", 3000, "tcp"),
         ("web", "api", "address", "172.21.0.2", 3000, "tcp"),
         ("web", "api", "address", "172.22.0.2", 3000, "tcp"),
         ("web", "db", "name", "db", 3000, "tcp"),

@@ -25,12 +25,14 @@ TOP_LEVEL = {
 # course) is built on probes and measurements; errors and model are everyone's; the front parts see all.
 MAY_IMPORT = {
     "errors": set[str](),
+    "lessons": {"errors"},
     "model": {"errors"},
     "labhost": {"errors", "model"},
     "session": {"errors", "model", "labhost"},
     "probe": {"errors", "model", "labhost", "session"},
     "measure": {"errors", "model", "labhost", "session"},
-    "course": {"errors", "model", "labhost", "session", "probe", "measure"},
+    "policy": {"errors", "model", "labhost", "session", "probe"},
+    "course": {"errors", "model", "labhost", "session", "probe", "measure", "policy"},
     "view": {"errors", "model", "labhost", "session", "probe", "measure", "course"},
 }
 FRONT = {"__init__", "__main__", "cli", "front"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dockernb.errors import BuildError
-from dockernb.labhost import debian, initrd, rootfs
+from dockernb.labhost import debian, initrd, qemu, rootfs, template
 
 needs_dpkg = pytest.mark.skipif(
     not shutil.which("dpkg-deb"), reason="dpkg-deb makes the package of this test"
@@ -274,6 +274,7 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(tmp_path, monkeypatch, c
     def fail(workdir, kind, report):
         (workdir / "tree").mkdir()
         (workdir / "apt").mkdir()
+        (workdir / "wheels").mkdir()
         raise problem
 
     monkeypatch.setattr(rootfs, "_build", fail)
@@ -383,3 +384,10 @@ def test_the_ram_disk_loads_modules_in_the_order_they_need(tmp_path):
     assert entries["init"][0] == 0o100755
     assert {"dev", "root"} <= entries.keys()
     subprocess.run(["sh", "-n"], input=entries["init"][1], check=True, timeout=10)
+
+
+def test_a_template_belongs_to_a_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = template.directory()
+    assert template.directory() == before
+    monkeypatch.setattr(qemu, "MEMORY_MIB", qemu.MEMORY_MIB * 2)
+    assert template.directory() != before

@@ -560,6 +560,13 @@ def test_volumes(desk: Desk) -> None:
     ]
 
 
+def test_the_digits_of_a_nameless_volume_are_its_name(desk: Desk) -> None:
+    """The command line takes the first digits of an id, and only the whole of a name."""
+    desk.client.volumes.create("5f" * 32)
+    desk.client.volumes.get("5f" * 32).remove()
+    assert desk.lines()[-1] == f"docker volume rm {'5f' * 32}"
+
+
 def test_images(desk: Desk) -> None:
     desk.engine.make("images", "dockernb/web:latest")
     desk.client.images.list("dockernb/*", all=True)
@@ -589,15 +596,25 @@ def test_system(desk: Desk) -> None:
 
 
 def test_swarm(desk: Desk) -> None:
-    desk.client.swarm.init(advertise_addr="10.0.0.1", default_addr_pool=["10.20.0.0/16"], subnet_size=24)
+    desk.client.swarm.init(
+        advertise_addr="10.0.0.1",
+        default_addr_pool=["10.20.0.0/16"],
+        subnet_size=24,
+        dispatcher_heartbeat_period=3_000_000_000,
+    )
     desk.client.swarm.join(remote_addrs=["10.0.0.1:2377"], join_token="SWMTKN-1-x", advertise_addr="10.0.0.2")
     desk.client.swarm.leave(force=True)
     assert desk.lines() == [
         "docker swarm init --advertise-addr 10.0.0.1 --default-addr-pool 10.20.0.0/16 "
-        "--default-addr-pool-mask-length 24",
+        "--default-addr-pool-mask-length 24 --dispatcher-heartbeat 3s",
         "docker swarm join --token SWMTKN-1-x --advertise-addr 10.0.0.2 10.0.0.1:2377",
         "docker swarm leave --force",
     ]
+
+
+def test_reading_the_join_token(desk: Desk) -> None:
+    desk.client.swarm.attrs  # noqa: B018
+    assert desk.lines() == ["docker swarm join-token worker"]
 
 
 def test_service_create(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from dockernb.model import Endpoint, Snapshot
 from dockernb.probe import Matrix, Outcome, Verdict
 from dockernb.view import look, matrix_picture, topology
 from dockernb.view.picture import COLOURS, SIGNS
-from dockernb.view.topology import in_order
+from dockernb.view.topology import facts, in_order
 from tests.support.snapshots import ENGINES, snapshot_of
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -58,7 +58,7 @@ def large() -> Snapshot:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_topology_shows_everything_that_is_there(engine: str) -> None:
-    root = drawn(topology(snapshot_of(engine), volumes=True).html)
+    root = drawn(topology(snapshot_of(engine)).html)
     told = words(root)
     for name in ("web", "api", "db", "lb", "six", "lonely", "onhost"):
         assert name in told, name
@@ -68,11 +68,6 @@ def test_the_topology_shows_everything_that_is_there(engine: str) -> None:
     assert "8080→80" in told and "80→80  443→443" in told
     assert "‖ paused" in told and "■ exited (0)" in told
     assert "& peer" in told
-    assert "pgdata" in told and "/data" in told
-
-
-def test_volumes_are_drawn_on_request_only() -> None:
-    assert "pgdata" not in words(drawn(topology(snapshot_of()).html))
 
 
 def test_the_topology_can_be_read_by_a_screen_reader() -> None:
@@ -87,7 +82,7 @@ def test_the_topology_can_be_read_by_a_screen_reader() -> None:
     "state", [snapshot_of("20.10"), snapshot_of("26.1"), large()], ids=["20.10", "26.1", "30"]
 )
 def test_no_box_covers_another(state: Snapshot) -> None:
-    placed = list(boxes(drawn(topology(state, volumes=True).html)).items())
+    placed = list(boxes(drawn(topology(state).html)).items())
     assert len(placed) >= len([c for c in state.containers if not c.network_owner])
     for number, (name, (x1, y1, x2, y2)) in enumerate(placed):
         for other, (u1, v1, u2, v2) in placed[number + 1 :]:
@@ -109,7 +104,7 @@ def test_no_line_crosses_a_box() -> None:
 
 def test_everything_lies_in_the_picture() -> None:
     for state in (snapshot_of(), large()):
-        root = drawn(topology(state, volumes=True).html)
+        root = drawn(topology(state).html)
         _x, _y, width, height = map(float, (root.get("viewBox") or "").split())
         for rect in root.iter(f"{SVG}rect"):
             x, y, w, h = (float(rect.get(k) or 0) for k in ("x", "y", "width", "height"))
@@ -252,3 +247,23 @@ def test_a_notebook_gets_html_and_text() -> None:
     bundle = matrix_picture(MATRIX)._repr_mimebundle_()
     assert set(bundle) == {"text/html", "text/plain"}
     assert "name: unresolved; address: timed out" in bundle["text/plain"]
+
+
+def test_a_macvlan_network_leaves_the_host_by_its_parent() -> None:
+    """Past the host's own network stack; one that is internal, or has no parent, leaves it not."""
+    backend = snapshot_of().network("backend")
+    assert backend
+    lan = replace(
+        backend,
+        name="lan",
+        driver="macvlan",
+        internal=False,
+        options={"parent": "lan0.10", "macvlan_mode": "vepa"},
+    )
+    assert (lan.parent, lan.wired, lan.bridge) == ("lan0.10", True, "")
+    assert facts(lan) == ["macvlan", "172.21.0.0/24", "on lan0.10", "vepa"]
+    told = words(drawn(topology(Snapshot((lan,), ())).html))
+    assert told.count("lan0.10") == 1 and "wire" in told
+    for closed in (replace(lan, internal=True), replace(lan, options={})):
+        assert closed.parent and not closed.wired
+        assert "wire" not in words(drawn(topology(Snapshot((closed,), ())).html))

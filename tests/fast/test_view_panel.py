@@ -66,6 +66,16 @@ class Hands:
         self._set(container, tuple(e for e in found.endpoints if e.network != network))
         return twin("disconnect", network, container)
 
+    def alias(self, network: str, container: str, name: str, value: bool) -> Script:
+        found = self.state.container(container)
+        assert found
+        others = [e for e in found.endpoints if e.network != network]
+        endpoint = found.endpoint(network)
+        assert endpoint
+        left = tuple(a for a in endpoint.aliases if a != name)
+        self._set(container, (replace(endpoint, aliases=(*left, name) if value else left), *others))
+        return twin("connect", "--alias", name, network, container)
+
     def switch(self, network: str, name: str, value: bool, report: object) -> Script:
         assert callable(report)
         report("Removing it", 0.5)
@@ -271,8 +281,24 @@ def test_the_policy_switch_is_that_of_the_chosen_pair(panel: IsolationPanel, han
     assert not panel._deny.value and not hands.policies
 
 
-def test_every_switch_has_a_label_and_a_hint(panel: IsolationPanel) -> None:
-    assert all(box.description and box.tooltip for box in panel._boxes.values())
+def test_an_alias_can_be_given_and_taken(panel: IsolationPanel, hands: Hands) -> None:
+    assert panel._answers.disabled, "no alias is named yet"
+    panel._owner.value, panel._where.value, panel._alias.value = "web", "frontend", "www"
+    panel._answers.value = True
+    assert "www" in hands.state.container("web").endpoint("frontend").aliases  # type: ignore[union-attr]
+    assert panel.model.message == "web now answers to www on frontend."
+    panel._owner.value = "db"
+    assert panel._where.options == ("database",) and not panel._answers.value
+    panel._undo.click()
+    assert "www" not in hands.state.container("web").endpoint("frontend").aliases  # type: ignore[union-attr]
+    assert panel.model.message == "web no longer answers to www on frontend."
+    hands.refuse = "change"
+    panel._answers.value = True
+    assert not panel._answers.value and "Docker did not do it: no." in panel._told.value
+
+
+def test_every_switch_has_a_label(panel: IsolationPanel) -> None:
+    assert all(box.description for box in panel._boxes.values())
 
 
 def test_a_reader_without_a_kernel_sees_pictures(panel: IsolationPanel) -> None:

@@ -217,6 +217,7 @@ def run_engine(order: dict[str, Any]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDWR), number)
     kinds = list(hierarchies())
     mount("", "/", "", MS_REC | MS_PRIVATE)
+    mount("tmpfs", directory / "data", "tmpfs")
     root = pathlib.Path("/")
     if order["root"]:
         root = directory / "root"
@@ -226,7 +227,7 @@ def run_engine(order: dict[str, Any]) -> None:
         top = f"lowerdir={order['root']},upperdir={directory}/top/upper,workdir={directory}/top/work"
         mount("overlay", root, "overlay", 0, top)
         mount("/dev", root / "dev", "", MS_BIND | MS_REC)
-        mount(str(directory), root / directory.relative_to("/"), "", MS_BIND)
+        mount(str(directory), root / directory.relative_to("/"), "", MS_BIND | MS_REC)
     mount("proc", root / "proc", "proc")
     mount("sysfs", root / "sys", "sysfs")
     mount("tmpfs", root / "run", "tmpfs", 0, "mode=755")

@@ -38,6 +38,11 @@ def listing(*verb: str) -> Handler:
     return handler
 
 
+def _named(call: Call, known: Known) -> str:
+    """The target as the command line takes it: the 64 digits of an anonymous volume are its name, not an id."""
+    return call.target if call.kind == "volumes" else known.name(call.target)
+
+
 def removal(*verb: str) -> Handler:
     """A handler for DELETE on one object."""
 
@@ -45,7 +50,7 @@ def removal(*verb: str) -> Handler:
         return [
             ("docker", *verb),
             *words.flag("-f", words.true(call.request.query.get("force"))),
-            (known.name(call.target),),
+            (_named(call, known),),
         ]
 
     return handler
@@ -56,7 +61,7 @@ def inspection(*verb: str) -> Handler:
 
     def handler(call: Call, known: Known) -> list[Group]:
         verbose = words.flag("-v", words.true(call.request.query.get("verbose")))
-        return [("docker", *verb), *verbose, (known.name(call.target),)]
+        return [("docker", *verb), *verbose, (_named(call, known),)]
 
     return handler
 

@@ -28,6 +28,9 @@ def _swarm_init(call: Call, known: Known) -> list[Group]:
     groups += words.flag("--autolock", (spec.take("EncryptionConfig") or {}).get("AutoLockManagers"))
     orchestration = spec.take("Orchestration") or {}
     groups += words.option("--task-history-limit", orchestration.get("TaskHistoryRetentionLimit"))
+    dispatcher = spec.take("Dispatcher") or {}
+    beat = dispatcher.get("HeartbeatPeriod")
+    groups += words.option("--dispatcher-heartbeat", words.duration(beat) if beat else None)
     spec.nothing_left()
     body.nothing_left()
     return groups
@@ -60,7 +63,10 @@ def _swarm_leave(call: Call, known: Known) -> list[Group]:
 
 
 def _swarm_read(call: Call, known: Known) -> list[Group]:
-    raise Unrenderable("docker swarm join-token worker and docker info show parts of it")
+    del call, known
+    return [
+        ("docker", "swarm", "join-token", "worker")
+    ]  # which asks the same of the engine, and shows a part
 
 
 def _node_update(call: Call, known: Known) -> list[Group]:

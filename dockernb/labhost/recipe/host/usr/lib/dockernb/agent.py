@@ -49,6 +49,7 @@ SERVICES = {
 }  # fmt: skip
 RESTART_AFTER = 1.0  # seconds; a service that dies at once must not spin
 RNDADDENTROPY, RNDRESEEDCRNG = 0x40085203, 0x5207  # linux/random.h
+SO_TIMESTAMP = 29  # asm-generic/socket.h
 
 running: dict[int, str] = {}
 owed: dict[str, float] = {}  # service -> when to start it again
@@ -68,6 +69,19 @@ def start(service: str) -> None:
         )
     running[child.pid] = service
     child.returncode = 0  # we reap by ourselves; Popen must not wait for it
+
+
+def keep_time_stamps() -> socket.socket:
+    """Have the kernel note when packets arrive, as long as this socket is open.
+
+    ping and tcpdump have that switched on and off, for which the kernel rewrites its own code in the way of every
+    packet. QEMU before 8.1, when it emulates several processors, may let another one run what is half written,
+    and the kernel panics ("Oops: int3" in __netif_receive_skb_core; Red Hat bug 2216496, mended by QEMU's
+    deba78709a, "Always lock pages before translation").
+    """
+    kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    kept.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMP, 1)
+    return kept
 
 
 def reap() -> None:
@@ -255,6 +269,7 @@ def main() -> None:
     os.set_blocking(wake_write, False)
     os.set_blocking(wake_read, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    time_stamps = None if inside_container else keep_time_stamps()  # noqa: F841  (open, and that is all)
     for service in SERVICES:
         start(service)
 

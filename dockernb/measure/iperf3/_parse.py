@@ -1,4 +1,4 @@
-"""What iperf3 printed, as numbers with units. Pure: text in, a `Reading` out."""
+"""What iperf3 printed, as numbers with units. Pure: text in, a `Throughput` out."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dockernb.measure.series import Reading
+
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Throughput(Reading):
     """The result of one iperf3 run. What iperf3 does not report for a protocol or a direction is None.
 
     Attributes:
@@ -21,8 +23,6 @@ class Reading:
         lost_percent: UDP only: datagrams that did not arrive.
         cpu_sender_percent: CPU time of the sending process; 100 is one CPU.
         cpu_receiver_percent: The same for the receiving process.
-        version: The program that measured, "3.18".
-        error: Why there is no result; empty for a good run.
     """
 
     throughput_gbit_s: float | None = None
@@ -32,11 +32,9 @@ class Reading:
     lost_percent: float | None = None
     cpu_sender_percent: float | None = None
     cpu_receiver_percent: float | None = None
-    version: str = ""
-    error: str = ""
 
 
-def parse_iperf3(text: str) -> Reading:
+def parse(text: str) -> Throughput:
     """Read the output of ``iperf3 --json``.
 
     The exit code is no guide: iperf3 3.12 exits 0 when the connection was refused. An ``error`` key, a
@@ -46,21 +44,21 @@ def parse_iperf3(text: str) -> Reading:
         text: Standard output of the client.
     """
     if not text.strip():
-        return Reading(error="iperf3 printed nothing")
+        return Throughput(error="iperf3 printed nothing")
     try:
         data = json.loads(text)
     except ValueError:
-        return Reading(error="iperf3's output is not complete JSON: the run was cut short")
+        return Throughput(error="iperf3's output is not complete JSON: the run was cut short")
     if not isinstance(data, dict):
-        return Reading(error="iperf3's output is not the report of a run")
+        return Throughput(error="iperf3's output is not the report of a run")
     start = _section(data, "start")
     version = str(start.get("version", "")).removeprefix("iperf ")
     if data.get("error"):
-        return Reading(version=version, error=_plain(str(data["error"])))
+        return Throughput(version=version, error=_plain(str(data["error"])))
     end = _section(data, "end")
     received = _section(end, "sum_received")
     if "bits_per_second" not in received:
-        return Reading(version=version, error="iperf3 reported no sum for the receiver")
+        return Throughput(version=version, error="iperf3 reported no sum for the receiver")
 
     test = _section(start, "test_start")
     udp, reverse = test.get("protocol") == "UDP", bool(test.get("reverse"))
@@ -68,7 +66,7 @@ def parse_iperf3(text: str) -> Reading:
     sender, receiver = ("remote", "host") if reverse else ("host", "remote")
     # The kernel's round-trip time is known where the client sends; in reverse iperf3 prints 0.
     rtts = [rtt for stream in end.get("streams", ()) if (rtt := _section(stream, "sender").get("mean_rtt"))]
-    return Reading(
+    return Throughput(
         throughput_gbit_s=received["bits_per_second"] / 1e9,
         retransmits=None if udp else sent.get("retransmits"),
         rtt_mean_ms=sum(rtts) / len(rtts) / 1000 if rtts else None,

@@ -1,4 +1,4 @@
-"""One iperf3 run between two network namespaces; runs on the lab host with the standard library only.
+"""One run of a program's server and client between two network namespaces; standard library only, on the lab host.
 
 Server and client are started in the containers' own network namespaces, without `docker exec` (which costs
 half a second each under emulation). The program comes from the container's own root file system, so that
@@ -18,16 +18,15 @@ from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _CLONE_NEWNET = 0x40000000
-_PROGRAM = "/usr/bin/iperf3"
 _LISTEN = "0A"  # state TCP_LISTEN in /proc/net/tcp
 
 
 def main(argument: dict[str, Any]) -> dict[str, str]:
     """Start the server, wait until it listens, run the client, stop the server.
 
-    `argument` has server_pid and client_pid (a process in each network namespace), port, server and client
-    (argument lists for iperf3) and limit (seconds for all of it). The answer has output (the client's JSON
-    text) and error (what went wrong around it, or an empty string).
+    `argument` has server_pid and client_pid (a process in each network namespace), port, server and client (commands,
+    the program with its whole path) and limit (seconds for all of it). The answer has output (what the client
+    printed) and error (what went wrong around it, or an empty string).
     """
     end = time.monotonic() + argument["limit"]
     server_pid, client_pid = argument["server_pid"], argument["client_pid"]
@@ -49,17 +48,20 @@ def main(argument: dict[str, Any]) -> dict[str, str]:
         finally:
             _stop(client)
         said = output.strip() or complaint.strip()
-        return {"output": output.decode(errors="replace"), "error": "" if said else "iperf3 printed nothing"}
+        return {
+            "output": output.decode(errors="replace"),
+            "error": "" if said else "the client printed nothing",
+        }
     finally:
         _stop(server)
 
 
-def _start(pid: int, peer: int, arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Start iperf3 in the network namespace of `pid`, from its own file system or else the peer's."""
+def _start(pid: int, peer: int, command: list[str]) -> subprocess.Popen[bytes]:
+    """Start a program in the network namespace of `pid`, from its own file system or else the peer's."""
     roots = [f"/proc/{pid}/root", f"/proc/{peer}/root", "/"]
-    root = next((r for r in roots if Path(r + _PROGRAM).exists()), None)
+    root = next((r for r in roots if Path(r + command[0]).exists()), None)
     if root is None:
-        raise FileNotFoundError("neither container has /usr/bin/iperf3")
+        raise FileNotFoundError(f"neither container has {command[0]}")
     libc = ctypes.CDLL(None)
     namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
 
@@ -71,7 +73,7 @@ def _start(pid: int, peer: int, arguments: list[str]) -> subprocess.Popen[bytes]
 
     try:
         return subprocess.Popen(
-            [_PROGRAM, *arguments],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
