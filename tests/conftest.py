@@ -14,9 +14,30 @@ from tests.support import learner as learners
 from tests.support.engine import Engine
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough", action="store_true", help="run every lesson twice on an emulated machine, too"
+    )
+
+
+class AtOnce:
+    """Tells of what failed, and of what is tried again, when it happens: a run ended from outside has no summary."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.outcome in ("failed", "rerun"):
+            writer = self._config.get_terminal_writer()
+            writer.line(f"\n{report.outcome} after {report.duration:.0f} s: {report.nodeid}")
+            writer.line(report.longreprtext[-3000:])
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Ctrl-C means what it does in a terminal, also where a shell has begun the tests in its background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):  # xdist's controller hears what its workers report
+        config.pluginmanager.register(AtOnce(config))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,10 +76,3 @@ def learner(prepared: tuple[Engine, Path], built: Path) -> Iterator[Engine]:
     outer, home = prepared
     with learners.at(outer, built, home):
         yield outer
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell of what passed only when it was tried again why it had failed."""
-    for report in terminalreporter.stats.get("rerun", ()):
-        terminalreporter.section(f"failed once: {report.nodeid}")
-        terminalreporter.line(report.longreprtext[-3000:])

@@ -50,13 +50,14 @@ class Lesson:
 
     def focus(self, cell: Locator) -> None:
         """Walk to a cell with the arrow keys."""
-        while True:
+        for _ in range(2 * len(self.sources)):  # a key that comes while a cell is being drawn may do nothing
             now = self.page.locator(".jp-Notebook .jp-Cell.jp-mod-active")
             here, there = (int(one.get_attribute("data-windowed-list-index") or 0) for one in (now, cell))
             if here == there:
                 cell.focus()  # not a control in it
                 return
             self.page.keyboard.press("ArrowDown" if here < there else "ArrowUp")
+        pytest.fail(f"the arrow keys do not reach {cell}")
 
     def run_through(self, words: str) -> Locator:
         """Run the cells down to the one with these words, by Shift+Enter, and wait until they have run."""

@@ -7,10 +7,10 @@ import pytest
 
 from dockernb.labhost import LabHost, start
 from dockernb.session import LESSONS
-from tests.notebooks.lessons import runs_twice
+from tests.notebooks.lessons import TWICE, runs
 from tests.support.engine import Engine, why_not
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
+pytestmark = [pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"), pytest.mark.timeout(TWICE)]
 
 
 @pytest.fixture(scope="module")
@@ -23,4 +23,4 @@ def host(learner: Engine) -> Iterator[LabHost]:
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_a_lesson_runs_twice(lesson: str, host: LabHost) -> None:
-    runs_twice(lesson, host)
+    runs(lesson, host, again=True)
