@@ -305,7 +305,7 @@ class Cluster(Lab):
             while keep := [node.name for node in self.nodes if node.runs and _keeps(node, name)]:
                 if time.monotonic() > deadline:
                     raise LabError(
-                        f"{' and '.join(keep)} still has the removed network {name!r}, because a task on it has "
+                        f"The removed network {name!r} is still on {' and '.join(keep)}, because a task on it has "
                         "not ended: give the new network another name, or run this cell again in a minute."
                     )
                 time.sleep(PAUSE)

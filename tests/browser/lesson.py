@@ -15,6 +15,10 @@ TALLEST = 25_000  # pixels; Chromium draws no picture much taller than that
 WORK = 30 * SECOND  # what a change and the measurement after it may take here; their own target is 4 s
 RUN = 180 * SECOND  # what a run of cells may take, on a machine that others use as well
 
+# Playwright's synchronous interface bears no exception out of a signal: a test that hangs ends with its process, and
+# pytest-xdist goes on in another one.
+LIMIT = pytest.mark.timeout(500, method="thread")
+
 
 @dataclass(frozen=True)
 class Server:

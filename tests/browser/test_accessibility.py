@@ -12,6 +12,9 @@ import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import Browser, Page
 
+from tests.browser.lesson import LIMIT
+
+pytestmark = LIMIT
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 AXE = (

@@ -12,7 +12,9 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from dockernb.labhost import LabHost
-from tests.browser.lesson import ARTEFACTS, SIZE, WORK, Lesson, Panel, Server
+from tests.browser.lesson import ARTEFACTS, LIMIT, SIZE, WORK, Lesson, Panel, Server
+
+pytestmark = LIMIT
 
 
 @pytest.fixture(scope="module")

@@ -290,7 +290,7 @@ def test_a_network_may_be_made_again_at_once(lab: Cluster) -> None:
 def test_a_network_that_is_not_forgotten_is_a_sentence(lab: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dockernb.session.cluster.TASKS_LIMIT", 0.5)
     a_network_that_a_worker_keeps(lab, "team")
-    with pytest.raises(LabError, match="node2 still has the removed network 'team'"):
+    with pytest.raises(LabError, match="The removed network 'team' is still on node2, because"):
         network(lab, "team")
     assert not lab.docker.networks.list(names=["team"])
 
