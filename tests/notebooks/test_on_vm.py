@@ -1,7 +1,7 @@
 """Every lesson by nbval on a lab host that is a virtual machine.
 
-Emulated, that takes most of the time of all tests. So a lesson is run a second time only where the second run is not
-the one that test_on_container.py makes, because cells are left out there; `make thorough` runs all of them twice.
+On an emulated machine that takes more time than anything else that is tested. So they are run twice in a row only by
+`make thorough`; test_on_container.py does that always.
 """
 
 import os
@@ -26,12 +26,7 @@ def test_the_lessons_of_the_library_are_those_of_the_folder() -> None:
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == sorted(LESSONS)
 
 
-def leaves_out_cells_elsewhere(lesson: str) -> bool:
-    text = (NOTEBOOKS / f"{lesson}.ipynb").read_text(encoding="utf-8")
-    return any(words in text for words in ("%%needs", "needs a kernel with"))
-
-
 @pytest.mark.timeout(TWICE)
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_a_lesson_runs(lesson: str, host: LabHost, pytestconfig: pytest.Config) -> None:
-    runs(lesson, host, again=pytestconfig.getoption("thorough") or leaves_out_cells_elsewhere(lesson))
+    runs(lesson, host, again=pytestconfig.getoption("thorough"))
