@@ -42,6 +42,13 @@ def quick_host(request: pytest.FixtureRequest) -> Iterator[LabHost]:
     host.stop()
 
 
+@pytest.fixture
+def fresh_quick_host(quick_host: LabHost) -> LabHost:
+    """The file's quick lab host, pristine."""
+    quick_host.reset()
+    return quick_host
+
+
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     """A native engine with nothing in it but the stage's image."""

@@ -9,8 +9,8 @@ from dockernb.session import Lab
 
 
 @pytest.fixture
-def lab(host: LabHost) -> Lab:
-    return Lab("00-start-here", host)
+def lab(fresh_quick_host: LabHost) -> Lab:
+    return Lab("00-start-here", fresh_quick_host)
 
 
 def checked(lab: Lab, image: str = "dockernb/nginx", **options: object) -> Result:

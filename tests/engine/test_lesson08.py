@@ -31,10 +31,10 @@ def shell(lab: Lab, script: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def lesson(running_host: LabHost) -> Lab:
+def lesson(quick_host: LabHost) -> Lab:
     """The lesson up to its exercise, without the sidecar."""
-    running_host.reset()
-    lab = Lab(NAME, running_host)
+    quick_host.reset()
+    lab = Lab(NAME, quick_host)
     names = {"lab": lab, "dn": dn, "Mount": Mount}
     shell(lab, LESSON.cell("cat > backend.py"))
     exec(LESSON.cell("def backend("), names)

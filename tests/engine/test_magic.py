@@ -5,7 +5,6 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -129,8 +128,8 @@ docker network inspect frontend-network backend-network database-network
 
 
 @pytest.fixture
-def lab(host: LabHost) -> Iterator[Lab]:
-    yield Lab(LESSON, host)
+def lab(fresh_quick_host: LabHost) -> Lab:
+    return Lab(LESSON, fresh_quick_host)
 
 
 def run(lab: Lab, script: str, **options: Any) -> tuple[int, str]:

@@ -1,7 +1,5 @@
 """A lesson's session: plain SDK code that is labelled, may be repeated, and is cleaned up exactly."""
 
-from collections.abc import Iterator
-
 import docker
 import pytest
 from docker.types import IPAMConfig, IPAMPool, Mount
@@ -20,8 +18,8 @@ def subnet(text: str) -> IPAMConfig:
 
 
 @pytest.fixture
-def lab(host: LabHost) -> Iterator[Lab]:
-    yield Lab(LESSON, host)
+def lab(fresh_quick_host: LabHost) -> Lab:
+    return Lab(LESSON, fresh_quick_host)
 
 
 def test_what_a_lesson_makes_carries_its_labels(lab: Lab) -> None:
@@ -144,17 +142,17 @@ def test_another_lessons_containers_are_named(lab: Lab) -> None:
     assert str(other.clean()) == "There was nothing to remove."
 
 
-def test_a_misspelt_lesson_is_told(running_host: LabHost) -> None:
+def test_a_misspelt_lesson_is_told(quick_host: LabHost) -> None:
     with pytest.raises(LabError, match="did you mean '06-three-tier-lab'"):
-        Lab("06-three-teer-lab", running_host)
+        Lab("06-three-teer-lab", quick_host)
 
 
-def test_a_stopped_host_is_one_sentence() -> None:
+def test_a_stopped_host_is_one_sentence(quick_host: LabHost) -> None:
     import os
 
     from dockernb.labhost import start
 
-    host = start("tests-session", provider="vm", owner=os.getpid())
+    host = start("tests-session", provider=quick_host.provider, owner=os.getpid())
     lab = Lab(LESSON, host)
     host.stop()
     with pytest.raises(HostError, match="run the lesson's first cell again"):
