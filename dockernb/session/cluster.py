@@ -37,7 +37,7 @@ from dockernb.session.twin.journal import Journal
 
 MANY = "node{}"  # as dockernb.labhost.several names them
 PAUSE = 0.3  # seconds between two looks
-JOIN_LIMIT = 60.0  # seconds, after the engine's own 20
+JOIN_LIMIT = 60.0  # seconds: for a swarm beyond the engine's own 20, for a network until the last try begins
 WAIT_LIMIT = 110.0  # seconds; three machines may share two processors, and emulate them
 TOO_SLOW = "attaching to network failed"
 JOINS_LATER = "Timeout was reached before node joined"
@@ -53,13 +53,14 @@ class NodeAPI(LessonAPI):
     until_forgotten: Callable[[str], None]
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """As for one machine, but once more where the engine's own patience with its swarm was too short.
+        """As for one machine, but again where the engine's own patience with its swarm was too short.
 
         A container that joins an overlay network waits for the manager, 20 seconds at most (moby's
         daemon/cluster/networks.go); machines that are emulated on a busy computer may take longer.
         """
+        deadline = time.monotonic() + JOIN_LIMIT
         response = super().send(request, **kwargs)
-        if response.status_code >= 400 and TOO_SLOW in response.text:
+        while response.status_code >= 400 and TOO_SLOW in response.text and time.monotonic() < deadline:
             response = super().send(request, **kwargs)
         if response.status_code >= 400 and JOINS_LATER in response.text:
             response = self._until_joined() or response  # the engine goes on trying, and so it is not lost
