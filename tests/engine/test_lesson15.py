@@ -178,6 +178,7 @@ def test_wrong_solutions(
 
 def test_a_backup_comes_back_only_whole_and_only_into_an_empty_volume(names: dict[str, Any]) -> None:
     lab: Cluster = names["lab"]
+    shell(lab, "docker volume rm -f back; rm -f /host/backups/*")  # of a first try
     shell(lab, LESSON.cell("cat > /host/tools/backup"))
     assert "no such volume" in attempt(lab, "/host/tools/backup app-dta")[1]
     scripts = LESSON.cell("cat > /host/tools/restore").partition("docker volume rm")[0]
@@ -201,6 +202,8 @@ def test_a_backup_comes_back_only_whole_and_only_into_an_empty_volume(names: dic
 def test_a_volume_arrives_whole_or_not_at_all(names: dict[str, Any]) -> None:
     lab: Cluster = names["lab"]
     node1, node2 = lab.nodes
+    for left in node2.docker.volumes.list():  # of a first try
+        left.remove()
     exec(LESSON.cell("SSHD = "), names)
     exec(LESSON.cell("CLIENT = "), names)
     shell(lab, LESSON.cell("cat > /host/tools/migrate"))
