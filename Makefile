@@ -15,18 +15,13 @@ checks = .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy
 # Many small machines on few processors run into each other's limits of time, and engines have races of their own: what
 # fails is tried once more, and what then passes is named at the end (RERUN). It is to be mended all the same. What hung
 # is not tried again: the limit of time counts for both tries together.
-all_tests = .venv/bin/pytest -rRsfE --tb=short --durations=20 --reruns 1 --rerun-except 'from pytest-timeout' -n 2 --dist loadfile --no-loadscope-reorder \
-	tests/notebooks tests/engine tests/browser tests/fast
-
 test: ## set up, and run every check: style, types, fast tests, engine tests, the lessons, the browser
 	@sh .ci/setup test
 	$(checks)
-	$(all_tests)
+	.venv/bin/pytest -rRsfE --tb=short --durations=20 --reruns 1 --rerun-except 'from pytest-timeout' -n 2 --dist loadfile --no-loadscope-reorder $(more) tests/notebooks tests/engine tests/browser tests/fast
 
-thorough: ## the same, and every lesson twice in a row on the emulated machine, too
-	@sh .ci/setup test
-	$(checks)
-	$(all_tests) --thorough
+thorough: more = --thorough
+thorough: test ## the same, and every lesson twice in a row on the emulated machine, too
 
 fast: ## style, types, and the tests that need no engine
 	@sh .ci/setup tools
