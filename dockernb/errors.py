@@ -6,6 +6,7 @@ DockernbError
 │   ├── TemplateError    a stored template is damaged or does not fit this machine
 │   └── UnavailableError no provider works here, or the one that was asked for does not
 ├── LabError             a lesson's session: unknown lesson, a name or subnet that is in use
+│   └── CommandError     a command of a `%%docker` cell failed
 ├── ProbeError           a probe could not be made (unknown container, host gone)
 ├── MeasureError         an iperf3 or fio run failed
 └── CourseError          a check or a prediction was used wrongly
@@ -14,6 +15,10 @@ DockernbError
 
 class DockernbError(Exception):
     """The base of everything dockernb raises for a learner to read."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the sentence, as an error output in every front end."""
+        return [str(self)]
 
 
 class HostError(DockernbError):
@@ -34,6 +39,20 @@ class UnavailableError(HostError):
 
 class LabError(DockernbError):
     """A lesson's session cannot go on: unknown lesson, a name or subnet in use."""
+
+
+class CommandError(LabError):
+    """A command of a `%%docker` cell failed.
+
+    Attributes:
+        code: The exit code of the cell.
+        failed: The exit code and the words of each command that failed, in order.
+    """
+
+    def __init__(self, code: int, failed: list[tuple[int, str]]) -> None:
+        self.code, self.failed = code, failed
+        lines = [f"Exit code {one}: {' '.join(command.split())}" for one, command in failed]
+        super().__init__("\n".join(lines) or f"Exit code {code}.")
 
 
 class ProbeError(DockernbError):

@@ -49,7 +49,7 @@ def lab(name: str, *, nodes: int = 1, provider: str | None = None) -> Lab:
         HostError: There is no lab host to be had; the sentence says what is missing.
     """
     opened: Lab
-    session.print_errors_in_one_sentence(None)
+    session.show_errors_in_one_sentence(None)
     try:
         with progress(
             "Starting the lab host" if nodes == 1 else f"Starting {nodes} lab hosts", 1.5 * nodes

@@ -2,7 +2,7 @@
 
 from dockernb.session.client import show_waiting
 from dockernb.session.cluster import Cluster, open_cluster
-from dockernb.session.lab import LESSONS, Lab, Removed, open_lab, print_errors_in_one_sentence
+from dockernb.session.lab import LESSONS, Lab, Removed, open_lab, show_errors_in_one_sentence
 from dockernb.session.web import Answer, fetch
 
 __all__ = [
@@ -14,6 +14,6 @@ __all__ = [
     "fetch",
     "open_cluster",
     "open_lab",
-    "print_errors_in_one_sentence",
+    "show_errors_in_one_sentence",
     "show_waiting",
 ]

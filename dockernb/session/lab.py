@@ -87,7 +87,7 @@ class Lab:
         self._recorder = Recorder()
         self.docker: docker.DockerClient = self.connect(host)
         self._recorder.take()
-        print_errors_in_one_sentence(self.docker)
+        show_errors_in_one_sentence(self.docker)
 
     def __repr__(self) -> str:
         return f"<Lab {self.name!r} on {self.host!r}>"
@@ -236,8 +236,10 @@ def open_lab(name: str, *, provider: str | None = None, report: hosts.Report) ->
     return Lab(name, host)
 
 
-def print_errors_in_one_sentence(client: docker.DockerClient | None) -> None:
-    """In a notebook a learner's mistake or interrupt is one sentence, without a traceback of ours or of the SDK.
+def show_errors_in_one_sentence(client: docker.DockerClient | None) -> None:
+    """In a notebook, what the engine refuses and an interrupt are error outputs of one sentence, without a traceback.
+
+    Our own errors are so by themselves (`dockernb.errors`).
 
     Args:
         client: The lesson's, which knows what the engine's answers mean; None while there is no lab host.
@@ -250,20 +252,17 @@ def print_errors_in_one_sentence(client: docker.DockerClient | None) -> None:
     if shell is None:
         return
 
-    def show(
-        shell: Any, kind: type, problem: BaseException, trace: Any, tb_offset: int | None = None
-    ) -> list[str]:
+    def show(shell: Any, kind: type, problem: Any, trace: Any, tb_offset: int | None = None) -> list[str]:
         if isinstance(problem, KeyboardInterrupt):
             sentence = "Interrupted. The lab can be used as before, and this cell can be run again."
+        elif client is not None:
+            sentence = explain(problem, client)
         else:
             sentence = str(problem)
-            if client is not None and isinstance(problem, APIError):
-                sentence = explain(problem, client)
-        print(sentence)
-        return [f"{kind.__name__}: {sentence}"]
-
-    from dockernb.errors import DockernbError  # noqa: PLC0415
+        problem._render_traceback_ = lambda: [sentence]
+        shell.showtraceback((kind, problem, trace))
+        return [sentence]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        shell.set_custom_exc((DockernbError, APIError, KeyboardInterrupt), show)
+        shell.set_custom_exc((APIError, KeyboardInterrupt), show)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
-from dockernb.errors import LabError
+from dockernb.errors import CommandError, LabError
 from dockernb.session.lab import Lab
 
 LIMIT = 120.0  # seconds for a cell
@@ -26,7 +26,7 @@ def run_cell(
     *,
     limit: float = LIMIT,
     show: Callable[[str], None] = lambda text: print(text, end=""),
-) -> int:
+) -> None:
     """Run a script on the lab host, showing its output as it comes.
 
     What docker creates there gets the lesson's labels and may be created again, as with `lab.docker`.
@@ -35,12 +35,10 @@ def run_cell(
         lab: The session.
         script: Lines for bash.
         limit: Seconds after which it is stopped, with all that it started in the foreground.
-        show: Told the output, standard error among it, and a sentence for each command that failed.
-
-    Returns:
-        The exit code.
+        show: Told the output, standard error among it.
 
     Raises:
+        CommandError: One or more commands failed; those after it were run all the same, as in a terminal.
         LabError: It took too long, wrote too much, or was interrupted.
         HostError: The lab host is gone.
     """
@@ -75,12 +73,9 @@ def run_cell(
                 "output": "The cell wrote more than a mebibyte, and ends there: send so much to a file (> FILE).",
             }[ended["why"]]
         )
-    for code, command in ended["failed"]:
-        show(f"Exit code {code}: {' '.join(command.split())}\n")
-    code = int(ended["code"])
-    if code and not ended["failed"]:
-        show(f"Exit code {code}.\n")
-    return code
+    code, failed = int(ended["code"]), [(int(one), str(command)) for one, command in ended["failed"]]
+    if code or failed:
+        raise CommandError(code, failed)
 
 
 def limit_of(line: str) -> float:

@@ -13,6 +13,7 @@ from dockernb.errors import LabError
 from dockernb.labhost import LabHost
 from dockernb.session import Lab, fetch
 from dockernb.session.magic import run_cell
+from tests.support.lesson import attempt
 
 LESSON = "06-three-tier-lab"
 
@@ -133,9 +134,8 @@ def lab(fresh_quick_host: LabHost) -> Lab:
 
 
 def run(lab: Lab, script: str, **options: Any) -> tuple[int, str]:
-    shown: list[str] = []
     # The time limit has a test of its own; here the machine may be busy.
-    return run_cell(lab, script, show=shown.append, **{"limit": 600.0} | options), "".join(shown)
+    return attempt(lab, script, **{"limit": 600.0} | options)
 
 
 def test_the_blocks_for_bridge_networks_twice(lab: Lab) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from dockernb.errors import LabError
 from dockernb.session import _cell, magic
+from tests.support.lesson import attempt
 
 LABELS = {"org.dockernb.lab": "06-three-tier-lab", "org.dockernb.session": "abc"}
 LABEL = ["--label", "org.dockernb.lab=06-three-tier-lab", "--label", "org.dockernb.session=abc"]
@@ -226,10 +227,9 @@ def lab(tmp_path: Path) -> Any:
 
 
 def run(lab: Any, script: str, **options: Any) -> tuple[int, str]:
-    shown: list[str] = []
-    code = magic.run_cell(lab, script, show=shown.append, **options)
+    code, shown = attempt(lab, script, **options)
     assert not list((lab.host.directory / "cells").iterdir()), "nothing is left on the host"
-    return code, "".join(shown)
+    return code, shown
 
 
 def test_a_script_as_it_stands(lab: Any) -> None:
@@ -272,7 +272,7 @@ def test_output_comes_while_the_cell_runs(lab: Any, tmp_path: Path) -> None:
         (tmp_path / "seen").touch()  # for which the script waits
 
     script = f"echo early; until [ -e {tmp_path}/seen ]; do sleep 0.05; done; echo late"
-    assert magic.run_cell(lab, script, show=show, limit=20) == 0
+    magic.run_cell(lab, script, show=show, limit=20)
     assert seen == ["early\n", "late\n"]
 
 
@@ -336,7 +336,7 @@ def test_the_magics_are_the_lessons(lab: Any, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(front, "get_ipython", lambda: shell)
     asked: list[tuple[str, float]] = []
     monkeypatch.setattr(
-        magic, "run_cell", lambda lab, script, limit=magic.LIMIT: asked.append((script, limit)) or 0
+        magic, "run_cell", lambda lab, script, limit=magic.LIMIT: asked.append((script, limit))
     )
     front._register_magics(lab)
     shell.user_ns["HOME"] = "wrong"

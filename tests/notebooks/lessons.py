@@ -17,13 +17,14 @@ def nbval(lesson: str, host: LabHost) -> tuple[int, str]:
     notebook = NOTEBOOKS / f"{lesson}.ipynb"
     command = [
         *(sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"),
-        *("-p", "no:cacheprovider", "-q", "--no-header", "-c", os.devnull, "--rootdir", str(notebook.parent)),
+        *("-p", "tests.notebooks.promises", "-p", "no:cacheprovider", "-q", "--no-header", "-c", os.devnull, "--rootdir", str(notebook.parent)),
         str(notebook),
     ]
     done = subprocess.run(
         command,
         env={
             **os.environ,
+            "PYTHONPATH": str(NOTEBOOKS.parent),  # for the plugin
             "DOCKERNB_HOST": host.name,
             "DOCKERNB_PROVIDER": host.provider,
             "DOCKERNB_BUDGET_S": BUDGET,

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+from dockernb.errors import CommandError
 from dockernb.session import Lab, magic
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -28,15 +30,18 @@ class Lesson:
         return any(solution.strip() in text for text in self.texts("markdown"))
 
 
-def attempt(lab: Lab, script: str) -> tuple[int, str]:
-    """Run a script, or a %%docker cell, on the lab host: its exit code, and what it said."""
+def attempt(lab: Lab, script: str, **options: Any) -> tuple[int, str]:
+    """Run a script, or a %%docker cell, on the lab host: its exit code, and what it said, its error at the end."""
     said: list[str] = []
-    code = magic.run_cell(lab, script.strip().removeprefix("%%docker\n"), show=said.append)
-    return code, "".join(said)
+    try:
+        magic.run_cell(lab, script.removeprefix("%%docker\n"), show=said.append, **options)
+    except CommandError as problem:
+        return problem.code, "".join([*said, f"{problem}\n"])
+    return 0, "".join(said)
 
 
 def shell(lab: Lab, script: str) -> str:
     """As `attempt`, of what must not fail: what it said."""
-    code, said = attempt(lab, script)
+    code, said = attempt(lab, script.strip())
     assert code == 0, said
     return said

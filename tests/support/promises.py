@@ -1,0 +1,132 @@
+"""What the outputs of a lesson's cells promise to show.
+
+nbval compares outputs letter by letter; a cell whose output is another one each time is tagged `nbval-ignore-output`,
+and is held to something else. As a rule its words are those of the committed output, numbers and ids aside, whatever
+their order. Where the words differ from run to run, the cell states in its metadata what it shows all the same:
+
+    "dockernb": {"shows": ["web-server", {"pattern": "([0-9.]+) Gbit/s", "least": 0.05, "count": 2}]}
+
+A text is a regular expression that the output must contain, line by line. The other form is one, too, of which there
+are at least `count` matches; the numbers in its first group are at least `least` and at most `most`. A cell that begins
+with `%%needs` is held to nothing where the kernel has not what it needs.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from html.parser import HTMLParser
+from typing import Any
+
+IGNORED, RAISES = "nbval-ignore-output", "raises-exception"
+LEFT_OUT = "Left out: the kernel of this lab host"
+_READ_ALOUD = {"alt", "aria-label", "title"}
+_SILENT = {"script", "style"}
+
+
+class _Words(HTMLParser):
+    """The text of a page, as it would be read aloud: pictures by their words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self._silent = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._silent += tag in _SILENT
+        self.words.extend(text for name, text in attrs if name in _READ_ALOUD and text)
+        if tag in {"tr", "br", "p", "div", "li"}:
+            self.words.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag in _SILENT
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent and data.strip():
+            self.words.append(data.strip())
+
+
+def _text(value: Any) -> str:
+    return "".join(value) if isinstance(value, list) else str(value)
+
+
+def kinds(outputs: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Which kinds of output there are: "stdout", "error", and of displays the types by which they are seen."""
+    found: set[str] = set()
+    for output in outputs:
+        if output["output_type"] == "stream":
+            found |= {output["name"]} - {"stderr"}
+        elif output["output_type"] == "error":
+            found.add("error")
+        else:
+            found |= {kind for kind in output["data"] if kind.startswith(("text/", "image/"))}
+    return found
+
+
+def said(outputs: Iterable[Mapping[str, Any]]) -> str:
+    """The words of the outputs, of pictures and tables too."""
+    parts = []
+    for output in outputs:
+        if output["output_type"] == "stream":
+            parts.append(_text(output["text"]))
+        elif output["output_type"] == "error":
+            parts.append(f"{output['ename']}: {output['evalue']}\n")
+        elif "text/html" in output["data"]:
+            page = _Words()
+            page.feed(_text(output["data"]["text/html"]))
+            parts.append(" ".join(page.words) + "\n")
+        elif "text/plain" in output["data"]:
+            parts.append(_text(output["data"]["text/plain"]) + "\n")
+    return "".join(parts)
+
+
+def broken(cell: Mapping[str, Any], outputs: list[Mapping[str, Any]]) -> list[str]:
+    """The promises of a cell that these outputs do not keep, each in a sentence; the committed ones are its own."""
+    tags, text = cell["metadata"].get("tags", []), said(outputs)
+    if text.startswith(LEFT_OUT) and _text(cell["source"]).startswith("%%needs"):
+        return []
+    problems = []
+    if RAISES in tags and "error" not in kinds(outputs):
+        problems.append("it is meant to end with an error, and did not")
+    stated = cell["metadata"].get("dockernb", {}).get("shows")
+    for one in stated or []:
+        problems += _unkept(one if isinstance(one, Mapping) else {"pattern": one}, text)
+    if IGNORED in tags:
+        if lacking := kinds(cell["outputs"]) - kinds(outputs):
+            problems.append(f"the committed output has {', '.join(sorted(lacking))}, and this one has none")
+        if stated is None:
+            problems += _unlike(said(cell["outputs"]), text)
+    return problems
+
+
+def _unlike(committed: str, text: str) -> list[str]:
+    before, now = _words(committed), _words(text)
+    told = [
+        f"{what}: {' '.join(sorted(words))}"
+        for what, words in (("gone", before - now), ("new", now - before))
+        if words
+    ]
+    return (
+        [f"its words are not those of the committed output ({'; '.join(told)[:800]}), in:\n{text[:2000]}"]
+        if told
+        else []
+    )
+
+
+def _words(text: str) -> set[str]:
+    """The words of a text, numbers and ids aside."""
+    return set(re.sub(r"\b[0-9a-f]{12,}\b|[0-9]+(?:[.,:][0-9]+)*", "#", text).split())
+
+
+def _unkept(statement: Mapping[str, Any], text: str) -> list[str]:
+    pattern, count = statement["pattern"], statement.get("count", 1)
+    matches = list(re.finditer(pattern, text, re.MULTILINE))
+    if len(matches) < count:
+        return [f"{pattern!r} is to be seen {count} times, and is {len(matches)} times, in:\n{text[:2000]}"]
+    least, most = statement.get("least", float("-inf")), statement.get("most", float("inf"))
+    if "least" not in statement and "most" not in statement:
+        return []
+    numbers = [float(match[1].replace(",", "")) for match in matches]
+    return [
+        f"{pattern!r} gives {number:g}, not {least:g} to {most:g}"
+        for number in numbers
+        if not least <= number <= most
+    ]
