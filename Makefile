@@ -13,15 +13,22 @@ lab: ## set up, and open the course in JupyterLab (about 4 minutes the first tim
 checks = .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy
 
 # Many small machines on few processors run into each other's limits of time, and engines have races of their own: what
-# fails is tried once more, and what then passes is named at the end (RERUN). It is to be mended all the same. What hung
-# is not tried again: the limit of time counts for both tries together.
-test: ## set up, and run every check: style, types, fast tests, engine tests, the lessons, the browser
+# fails is tried once more, and what then passes is named in a table at the end, as a fault to be mended. What hung is not
+# tried again: the limit of time counts for both tries together. The longest tests begin first.
+pytest = .venv/bin/pytest -rsfE --tb=short --reruns 1 --rerun-except 'from pytest-timeout' -n $(or $(WORKERS),auto) \
+	--no-loadscope-reorder
+everything = tests/notebooks tests/browser tests/engine tests/fast
+
+test: export DOCKERNB_TEST_BEGAN := $(shell date +%s)
+test: ## set up, and run every check (LESSONS="02-bridge ...": only what belongs to these lessons)
 	@sh .ci/setup test
 	$(checks)
-	.venv/bin/pytest -rRsfE --tb=short --durations=20 --reruns 1 --rerun-except 'from pytest-timeout' -n 2 --dist loadfile --no-loadscope-reorder $(more) tests/notebooks tests/engine tests/browser tests/fast
+	$(pytest) --session-timeout=4800 --lessons "$(LESSONS)" $(everything)
 
-thorough: more = --thorough
-thorough: test ## the same, and every lesson twice in a row on the emulated machine, too
+thorough: ## what takes hours, kept in build/thorough and resumed there (PART=lessons: one part; all, and `make test`, without)
+	@sh .ci/setup test
+	$(if $(PART),,@$(MAKE) test)
+	$(pytest) --thorough $(or $(PART),all) $(everything)
 
 fast: ## style, types, and the tests that need no engine
 	@sh .ci/setup tools

@@ -6,18 +6,43 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from dockernb.labhost import template
 from tests.support import learner as learners
 from tests.support.engine import Engine
+from tests.support.ledger import Ledger
+from tests.support.selection import Parts, select
+
+GIB_A_WORKER = 2.5  # of memory: an emulated machine, a learner's engine and a browser
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--thorough", action="store_true", help="run every lesson twice on an emulated machine, too"
+        "--thorough", metavar="PART", help='run what takes hours: a part of it by name, or "all"'
     )
+    parser.addoption("--lessons", metavar="NAMES", help="run only what belongs to these lessons")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """As many as the processors and the memory bear; two on a small machine, because much of a test is waiting."""
+    bearable = psutil.virtual_memory().available / 2**30 / GIB_A_WORKER
+    return max(2, min(os.cpu_count() or 2, int(bearable)))
+
+
+class Scheduler(LoadScopeScheduling):
+    """Tests of a file stay on one worker, which has the file's fixtures; each run of a lesson is by itself."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith("tests/notebooks/") else nodeid.split("::", maxsplit=1)[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
+    return Scheduler(config, log)
 
 
 class AtOnce:
@@ -36,8 +61,23 @@ class AtOnce:
 def pytest_configure(config: pytest.Config) -> None:
     """Ctrl-C means what it does in a terminal, also where a shell has begun the tests in its background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if not hasattr(config, "workerinput"):  # xdist's controller hears what its workers report
-        config.pluginmanager.register(AtOnce(config))
+    config.addinivalue_line(
+        "markers", "thorough(part): takes long, and belongs to this part of `make thorough`"
+    )
+    if hasattr(config, "workerinput"):
+        return
+    # xdist's controller hears what its workers report
+    config.pluginmanager.register(AtOnce(config))
+    config.pluginmanager.register(Ledger(int(config.getoption("numprocesses", 0) or 1)))
+    if wanted := config.getoption("thorough"):
+        config.pluginmanager.register(Parts(wanted), "parts")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """See `tests.support.selection`."""
+    parts: Parts | None = config.pluginmanager.get_plugin("parts")
+    here = parts.passed() if parts else ()
+    select(config, items, getattr(config, "workerinput", {}).get("passed", here))
 
 
 @pytest.fixture(scope="session", autouse=True)

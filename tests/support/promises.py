@@ -113,7 +113,8 @@ def _unlike(committed: str, text: str) -> list[str]:
 
 def _words(text: str) -> set[str]:
     """The words of a text, numbers and ids aside."""
-    return set(re.sub(r"\b[0-9a-f]{12,}\b|[0-9]+(?:[.,:][0-9]+)*", "#", text).split())
+    masked = re.sub(r"veth[0-9a-f]+|[0-9a-f.,:]*[0-9][0-9a-f.,:]*", "#", text)
+    return {word for word in masked.split() if re.search("[a-zA-Z]", word)}
 
 
 def _unkept(statement: Mapping[str, Any], text: str) -> list[str]:
