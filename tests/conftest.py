@@ -14,9 +14,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from dockernb.labhost import template
 from tests.support import learner as learners
+from tests.support import selection
 from tests.support.engine import Engine
 from tests.support.ledger import Ledger
-from tests.support.selection import Parts, select
+from tests.support.selection import Parts
 
 GIB_A_WORKER = 2.5  # of memory: an emulated machine, a learner's engine and a browser
 
@@ -69,15 +70,15 @@ def pytest_configure(config: pytest.Config) -> None:
     # xdist's controller hears what its workers report
     config.pluginmanager.register(AtOnce(config))
     config.pluginmanager.register(Ledger(int(config.getoption("numprocesses", 0) or 1)))
-    if wanted := config.getoption("thorough"):
-        config.pluginmanager.register(Parts(wanted), "parts")
+    if config.getoption("thorough"):
+        config.pluginmanager.register(Parts(selection.RESULTS), "parts")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """See `tests.support.selection`."""
     parts: Parts | None = config.pluginmanager.get_plugin("parts")
     here = parts.passed() if parts else ()
-    select(config, items, getattr(config, "workerinput", {}).get("passed", here))
+    selection.select(config, items, getattr(config, "workerinput", {}).get("passed", here))
 
 
 @pytest.fixture(scope="session", autouse=True)

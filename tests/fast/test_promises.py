@@ -117,8 +117,15 @@ def test_an_error_that_is_meant_has_to_come() -> None:
     assert kinds([error]) == {"error"} and "Exit code 1" in said([error])
 
 
-def test_what_a_kernel_cannot_do_is_not_missed() -> None:
+def test_what_a_kernel_cannot_do_is_missed_only_on_one_that_can() -> None:
     step = cell([stream("exported")], IGNORED, RAISES, source="%%needs nfs\nmount", shows=["exported"])
-    left_out = stream("Left out: the kernel of this lab host has no nfs.\n")
-    assert not broken(step, [left_out])
-    assert broken(step | {"source": "mount"}, [left_out]), "only where the cell says what it needs"
+    left_out = [stream("Left out: the kernel of this lab host has no nfs.\n")]
+    assert not broken(step, left_out, complete=False)
+    assert broken(step, left_out)
+    assert broken(step | {"source": "mount"}, left_out, complete=False), (
+        "only where the cell says what it needs"
+    )
+    dark = cell([stream("ESP")], IGNORED, shows=["ESP"], elsewhere=["cannot encrypt"])
+    assert not broken(dark, [stream("this kernel cannot encrypt")], complete=False)
+    assert broken(dark, [stream("this kernel cannot encrypt")])
+    assert broken(dark, [stream("")], complete=False)

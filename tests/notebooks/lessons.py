@@ -1,8 +1,10 @@
 """Running a lesson by nbval."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 from dockernb.labhost import LabHost
 from tests.support.lesson import NOTEBOOKS
@@ -11,38 +13,48 @@ LIMIT = 500  # seconds for one run of a lesson; the lessons' own target is 90
 TWICE = 2 * LIMIT + 60  # seconds for two runs and what is before them
 BUDGET = "1"  # second for each comparison: one round of it; all rounds are made by `make lessons`
 
+SEVERAL = {
+    path.stem
+    for path in NOTEBOOKS.glob("*.ipynb")
+    if re.search(r"dn\.lab\([^)]*nodes=", path.read_text(encoding="utf-8"))
+}
+"""The lessons on several hosts."""
 
-def nbval(lesson: str, host: LabHost) -> tuple[int, str]:
-    """Run a notebook's cells in a kernel and compare their outputs with those that are committed."""
+
+def runs(lesson: str, host: LabHost, *, run: str, twin: Path | None = None) -> None:
+    """A lesson runs by nbval: its outputs are those that are committed, or show what they promise.
+
+    Args:
+        lesson: Its name.
+        host: The lab host that it joins.
+        run: What kind of run it is, for the message.
+        twin: Where its twin is to be written down, for `tests.support.twins`.
+    """
     notebook = NOTEBOOKS / f"{lesson}.ipynb"
     command = [
         *(sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"),
-        *("-p", "tests.notebooks.promises", "-p", "no:cacheprovider", "-q", "--no-header", "-c", os.devnull, "--rootdir", str(notebook.parent)),
-        str(notebook),
+        *("-p", "tests.notebooks.plugin", "-p", "no:cacheprovider", "-q", "--no-header"),
+        *("-c", os.devnull, "--rootdir", str(notebook.parent), str(notebook)),
     ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(NOTEBOOKS.parent),  # for the plugin
+        "DOCKERNB_HOST": host.name,
+        "DOCKERNB_PROVIDER": host.provider,
+        "DOCKERNB_BUDGET_S": BUDGET,
+    }
+    if twin is not None:
+        environment["DOCKERNB_WRITE_DOWN"] = str(twin)
     done = subprocess.run(
         command,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(NOTEBOOKS.parent),  # for the plugin
-            "DOCKERNB_HOST": host.name,
-            "DOCKERNB_PROVIDER": host.provider,
-            "DOCKERNB_BUDGET_S": BUDGET,
-        },
+        env=environment,
         capture_output=True,
         text=True,
         timeout=LIMIT,
         check=False,
         cwd=notebook.parent,
     )
-    return done.returncode, done.stdout + done.stderr
-
-
-def runs(lesson: str, host: LabHost, *, again: bool) -> None:
-    """A lesson runs from a pristine lab host, and if asked for again on what the first run left."""
-    host.reset()
-    for run in ("from a fresh host", "again")[: 1 + again]:
-        code, said = nbval(lesson, host)
-        # A picture is one line of a hundred thousand characters, which would hide the name of the cell.
-        told = "\n".join(line if len(line) <= 300 else line[:300] + " …" for line in said.splitlines())
-        assert code == 0, f"{lesson} {run} ({host.provider}):\n{told[-9000:]}"
+    # A picture is one line of a hundred thousand characters, which would hide the name of the cell.
+    lines = (done.stdout + done.stderr).splitlines()
+    told = "\n".join(line if len(line) <= 300 else line[:300] + " …" for line in lines)
+    assert done.returncode == 0, f"{lesson} {run} ({host.provider}):\n{told[-9000:]}"

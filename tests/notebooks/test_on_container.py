@@ -1,13 +1,15 @@
-"""Every lesson by nbval on a lab host that is a container in a Docker engine."""
+"""Every lesson by nbval on a lab host that is a container in a Docker engine: twice in a row, and against its CLI twin."""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from dockernb.labhost import LabHost, start
 from dockernb.session import LESSONS
-from tests.notebooks.lessons import TWICE, runs
+from tests.notebooks.lessons import SEVERAL, TWICE, runs
+from tests.support import twins
 from tests.support.engine import Engine, why_not
 
 pytestmark = [pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"), pytest.mark.timeout(TWICE)]
@@ -22,5 +24,14 @@ def host(learner: Engine) -> Iterator[LabHost]:
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_a_lesson_runs_twice(lesson: str, host: LabHost) -> None:
-    runs(lesson, host, again=True)
+def test_a_lesson_runs_twice_and_the_lines_of_its_twin_do_what_it_did(
+    lesson: str, host: LabHost, tmp_path: Path
+) -> None:
+    """A lesson on several hosts has a twin for each; tests/engine/test_twin.py compares their calls one by one."""
+    host.reset()
+    runs(lesson, host, run="from a fresh host")
+    twin = None if lesson in SEVERAL else tmp_path / "twin.json"
+    runs(lesson, host, run="again", twin=twin)
+    if twin:
+        host.reset()
+        twins.compare(lesson, host, twin)

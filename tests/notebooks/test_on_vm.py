@@ -1,7 +1,8 @@
-"""Every lesson by nbval on a lab host that is a virtual machine.
+"""Lessons by nbval on a lab host that is a virtual machine.
 
-On an emulated machine that takes more time than anything else that is tested. So they are run twice in a row only by
-`make thorough`; test_on_container.py does that always.
+On an emulated machine that takes more time than anything else that is tested, and the quick lab host runs every lesson
+twice (test_on_container.py). So `make test` runs here what only this machine has (`ONLY_HERE`), and one lesson of every
+other kind (`ONE_OF_A_KIND`); `make thorough PART=lessons` runs all, twice in a row.
 """
 
 import os
@@ -13,6 +14,21 @@ from dockernb.labhost import LabHost, start
 from dockernb.session import LESSONS
 from tests.notebooks.lessons import TWICE, runs
 from tests.support.lesson import NOTEBOOKS
+
+ONLY_HERE = {
+    "04-overlay-swarm": "several machines on a segment, IPVS, an encrypted overlay",
+    "05-macvlan": "VLANs, ipvlan",
+    "09-troubleshoot-and-measure": "netem, ipvlan, figures of an emulated machine",
+    "10-volumes": "ext4 on a loop device",
+    "12-network-storage": "kernel clients of NFS and SMB",
+    "16-storage-performance": "loop devices, dm-crypt, NFS",
+}
+ONE_OF_A_KIND = {
+    "00-start-here": "the first cell, a reset, kernels",
+    "01-network-model": "the kernel's own view: a driver of one's own, rules, cables",
+    "07-segmentation-and-policy": "panel, probes, policy; 06 runs in the browser",
+    "13-database-with-backups": "a database, clocks, health",
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +43,16 @@ def test_the_lessons_of_the_library_are_those_of_the_folder() -> None:
 
 
 @pytest.mark.timeout(TWICE)
+@pytest.mark.parametrize("lesson", sorted(ONLY_HERE | ONE_OF_A_KIND))
+def test_a_lesson_runs(lesson: str, host: LabHost) -> None:
+    host.reset()
+    runs(lesson, host, run="from a fresh host")
+
+
+@pytest.mark.thorough("lessons")
+@pytest.mark.timeout(TWICE)
 @pytest.mark.parametrize("lesson", LESSONS)
-def test_a_lesson_runs(lesson: str, host: LabHost, pytestconfig: pytest.Config) -> None:
-    runs(lesson, host, again=pytestconfig.getoption("thorough"))
+def test_a_lesson_runs_twice(lesson: str, host: LabHost) -> None:
+    host.reset()
+    runs(lesson, host, run="from a fresh host")
+    runs(lesson, host, run="again")

@@ -48,12 +48,11 @@ class Parts:
     What has passed for the very same tree is not run again.
 
     Args:
-        wanted: Names of parts, or "all".
         kept: Where the results are, one file a part.
     """
 
-    def __init__(self, wanted: str, kept: Path = RESULTS) -> None:
-        self._wanted, self._kept = wanted, kept
+    def __init__(self, kept: Path) -> None:
+        self._kept = kept
         self._tree = tree()
         self._results: dict[str, dict[str, dict[str, str]]] = {}
         self._part: dict[str, str] = {}
@@ -78,7 +77,7 @@ class Parts:
         """Keep a result as soon as there is one."""
         if report.outcome == "rerun" or (report.when != "call" and report.passed):
             return
-        name = str(dict(report.user_properties).get("part", ""))
+        name = dict(report.user_properties).get("part")
         if not name:
             return
         results = self._results.setdefault(name, {})

@@ -1,97 +1,51 @@
-"""The CLI twin of every lesson: run on another pristine host, its lines leave behind what the lesson's calls did.
+"""A lesson's CLI twin against the lesson: its lines, typed on a pristine host, leave behind what the lesson's calls did.
 
-A lesson is run with its twin written down, up to its clean-up; then the host is reset, the lines are run by bash and
-the real docker CLI, and what `inspect` says of both is compared.
+While nbval runs the lesson the twin is written down, up to its clean-up (`tests.notebooks.plugin` does it in the
+lesson's own kernel). Then the host is reset, the lines are run by bash and the real docker CLI, and what `inspect` says
+of both is compared.
 """
 
 import contextlib
 import json
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import pytest
-from nbclient import NotebookClient
-
 from dockernb.errors import HostError, LabError
-from dockernb.labhost import LabHost, start
-from dockernb.session import LESSONS, Lab, magic
-from tests.notebooks.lessons import BUDGET
-from tests.support.engine import Engine, why_not
+from dockernb.labhost import LabHost
+from dockernb.session import Lab, magic
 from tests.support.inspected import flat, plain
-from tests.support.lesson import NOTEBOOKS
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
-
-# A lesson on several hosts has a twin for each; tests/engine/test_twin.py compares their calls one by one.
-_SEVERAL = {
-    path.stem
-    for path in NOTEBOOKS.glob("*.ipynb")
-    if re.search(r"dn\.lab\([^)]*nodes=", path.read_text(encoding="utf-8"))
-}
-LESSONS_OF_ONE_HOST = [lesson for lesson in LESSONS if lesson not in _SEVERAL]
-
+# The lesson's own `lab.twin()` shows what came since its last call, so what we take in between is kept for it.
 WRITE_DOWN = """
 import json as _json, pathlib as _pathlib
 from dockernb.session import magic as _magic
-_said = []
-_on_host = type(lab.host).run
-def _host(host, argv, **options):
-    _twin()
-    _said.append(["host", [argv, options.get("input", b"").decode()]])
-    return _on_host(host, argv, **options)
-type(lab.host).run = _host
-_take, _run_cell = lab.twin, _magic.run_cell
-def _twin():
+from dockernb.session.twin import Script as _Script
+_said, _kept = [], []
+_take, _on_host, _run_cell = lab.twin, type(lab.host).run, _magic.run_cell
+def _note():
     script = _take()
     _said.extend(["line", line] for line in script.lines)
-    return script
+    _kept.extend(script.commands)
+def _twin():
+    _note()
+    shown = _Script(list(_kept))
+    _kept.clear()
+    return shown
+def _host(host, argv, **options):
+    _note()
+    _said.append(["host", [argv, options.get("input", b"").decode()]])
+    return _on_host(host, argv, **options)
 def _run(lab, script, **options):
-    _twin()
+    _note()
     _said.append(["cell", script])
-    return _run_cell(lab, script, **options)
-lab.twin, _magic.run_cell = _twin, _run
+    _run_cell(lab, script, **options)
+lab.twin, type(lab.host).run, _magic.run_cell = _twin, _host, _run
 """
 HAND_OVER = """
-_twin()
+_note()
 _pathlib.Path({path!r}).write_text(_json.dumps(_said))
-raise SystemExit
 """
-
-
-@pytest.fixture(scope="module")
-def host(learner: Engine) -> Iterator[LabHost]:
-    del learner  # this thread is where it is
-    running = start("tests-twins", provider="container", owner=os.getpid())
-    yield running
-    running.stop()
-
-
-def written_down(lesson: str, host: LabHost, path: Path) -> list[list[Any]]:
-    """Run a lesson up to its clean-up; return its twin's lines and the cells of command lines, in order."""
-    notebook = nbformat.read(NOTEBOOKS / f"{lesson}.ipynb", as_version=4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    first = next(number for number, cell in enumerate(code) if "dn.lab(" in cell.source)
-    last = max(number for number, cell in enumerate(code) if "lab.clean()" in cell.source)
-    notebook.cells = [
-        *code[: first + 1],
-        nbformat.v4.new_code_cell(WRITE_DOWN),
-        *code[first + 1 : last],
-        nbformat.v4.new_code_cell(HAND_OVER.format(path=str(path))),
-    ]
-    environment = {
-        **os.environ,
-        "DOCKERNB_HOST": host.name,
-        "DOCKERNB_PROVIDER": host.provider,
-        "DOCKERNB_BUDGET_S": BUDGET,  # what is measured leaves nothing behind
-    }
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True)
-    client.execute(env=environment, cwd=str(NOTEBOOKS))
-    said: list[list[Any]] = json.loads(path.read_text())
-    return said
 
 
 def seen(host: LabHost) -> dict[str, Any]:
@@ -137,20 +91,18 @@ def without_our_labels(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("lesson", LESSONS_OF_ONE_HOST)
-def test_the_lines_do_what_the_lesson_did(lesson: str, host: LabHost, tmp_path: Path) -> None:
-    host.reset()
-    said = written_down(lesson, host, tmp_path / "twin.json")
-    by_lesson = seen(host)
+def compare(lesson: str, host: LabHost, written: Path) -> None:
+    """Type what was written down on the host, which is pristine, and compare what then is there."""
+    noted = json.loads(written.read_text())
+    said, by_lesson = noted["said"], noted["seen"]
     assert any(kind == "line" for kind, _ in said)
-    host.reset()
     lab = Lab(lesson, host)
     for (kind, text), (_, following) in zip(said, [*said[1:], ["", ""]], strict=True):
         if kind == "line":
             run_line(host, text, refused=str(following).startswith("# refused"))
         elif kind == "cell":
             with contextlib.suppress(LabError):  # a cell that shows a mistake
-                magic.run_cell(lab, text)
+                magic.run_cell(lab, text, show=lambda text: None)
         else:
             with contextlib.suppress(HostError):  # a process of the other host, by its number
                 host.run(text[0], input=text[1].encode(), timeout=10)
