@@ -41,10 +41,15 @@ def execute(item: IPyNbCell, source: str) -> None:
     """Run something of ours in the lesson's kernel."""
     kernel = item.parent.kernel
     number = kernel.execute_cell_input(source, allow_stdin=False)
-    reply = kernel.await_reply(number, timeout=LIMIT)
-    kernel.await_idle(number, LIMIT)
-    if reply["content"]["status"] != "ok":
-        item.raise_cell_error("the twin could not be written down", "\n".join(reply["content"]["traceback"]))
+    kernel.await_reply(number, timeout=LIMIT)
+    while True:
+        message = kernel.get_message("iopub", timeout=LIMIT)
+        if message["parent_header"].get("msg_id") != number:
+            continue
+        if message["msg_type"] == "error":
+            item.raise_cell_error("the twin was not written down", "\n".join(message["content"]["traceback"]))
+        if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+            return
 
 
 def hand_over(item: IPyNbCell, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A lesson's CLI twin against the lesson: its lines, typed on a pristine host, leave behind what the lesson's calls did.
+"""A lesson's CLI twin against the lesson: its lines, typed on a pristine host, leave behind what the lesson did.
 
 While nbval runs the lesson the twin is written down, up to its clean-up (`tests.notebooks.plugin` does it in the
 lesson's own kernel). Then the host is reset, the lines are run by bash and the real docker CLI, and what `inspect` says
