@@ -32,8 +32,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     yield
     if path and item.cell is next(cell for cell in code if "dn.lab(" in cell.source):
         execute(item, twins.WRITE_DOWN)
-    complete = os.environ["DOCKERNB_PROVIDER"] == "vm"
-    if problems := broken(item.cell, item.test_outputs, complete=complete):
+    outputs = item.test_outputs
+    if item.cell.source.rstrip().endswith(";"):  # nbval's way to run a cell does not know what that means
+        outputs = [output for output in outputs if output.output_type != "execute_result"]
+    if problems := broken(item.cell, outputs, complete=os.environ["DOCKERNB_PROVIDER"] == "vm"):
         item.raise_cell_error("\n".join(problems))
 
 

@@ -75,8 +75,8 @@ def said(outputs: Iterable[Mapping[str, Any]]) -> str:
             page = _Words()
             page.feed(_text(output["data"]["text/html"]))
             parts.append(" ".join(page.words) + "\n")
-        elif not (plain := _text(output["data"].get("text/plain", ""))).startswith(("<Axes", "[<Axes")):
-            parts.append(plain + "\n")  # matplotlib's objects say nothing
+        elif "text/plain" in output["data"]:
+            parts.append(_text(output["data"]["text/plain"]) + "\n")
     return "".join(parts)
 
 
@@ -124,7 +124,7 @@ def _unlike(committed: str, text: str) -> list[str]:
 def _words(text: str) -> set[str]:
     """The words of a text: not numbers, ids, a swarm's tokens, and the conditions in a figure's caption."""
     masked = re.sub(r"Lab host: \w+, Docker .*?(?:emulated|native|KVM)[^.]*\.", "", text)
-    masked = re.sub(r"SWMTKN-\S+|veth[0-9a-f]+|[0-9a-f.,:]*[0-9][0-9a-f.,:]*", "#", masked)
+    masked = re.sub(r"SWMTKN-\S+|veth[0-9a-f]+|[0-9a-fA-F.,:]*[0-9][0-9a-fA-F.,:]*", "#", masked)
     return {word for word in re.split(r"[\s,]+", masked) if re.search("[a-zA-Z]", word)}
 
 
