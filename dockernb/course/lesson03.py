@@ -1,12 +1,12 @@
 """The exercise of lesson 03: a service on the host's network that is for the host alone."""
 
 import functools
-import time
 
 from dockernb import probe
 from dockernb.course.checks import Condition, Sight, check, runs
 from dockernb.model import Container
 from dockernb.probe import HOST, OUTSIDE, Matrix, Outcome
+from dockernb.waiting import until
 
 PORT = 9100
 PATIENCE = 8.0  # seconds in which a program that has just been started may open its port
@@ -41,9 +41,9 @@ def _on_host_network(sight: Sight) -> str:
 def _doors(sight: Sight) -> Matrix:
     """Who reaches the port; asked again while the program may still be starting. One measurement for all conditions."""
     there = [name for name in ("monitor", "bridged") if not runs(name).test(sight)]
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        doors = probe.reach(
+
+    def look() -> Matrix:
+        return probe.reach(
             sight.lab,
             [HOST, *there, OUTSIDE],
             ["metrics"],
@@ -51,9 +51,8 @@ def _doors(sight: Sight) -> Matrix:
             by=["address"],
             snapshot=sight.state,
         )
-        if doors.reaches(HOST, "metrics") or time.monotonic() > deadline:
-            return doors
-        time.sleep(0.2)
+
+    return until(look, PATIENCE, lambda doors: doors.reaches(HOST, "metrics"))
 
 
 def _lets_in(source: str) -> Condition:

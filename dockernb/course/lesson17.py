@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from dockernb.errors import CourseError, DockernbError
 from dockernb.probe import Outcome
 from dockernb.session import Answer, fetch
 from dockernb.session.lab import remove_containers, remove_networks
+from dockernb.waiting import until
 
 TIERS = ("web", "api", "db")
 PORT, DATA, BACKUPS = 8080, "notes-data", "notes-backups"
@@ -184,15 +184,15 @@ def _comes_back(sight: Sight) -> str:
         return problem
     before = {name: container.pid for name in TIERS if (container := sight.container(name))}
     sight.lab.host.call(_CRASH, list(before.values()))
-    deadline = time.monotonic() + PATIENCE
-    while True:
+
+    def look() -> tuple[list[str], list[str]]:
         now = {name: _state(sight, name) for name in TIERS}
         # Docker goes from "running" to "restarting" where a policy says so: who is "exited" stays so.
         down = [name for name, (state, _) in now.items() if state in {"exited", "dead"}]
         back = [name for name, (state, pid) in now.items() if state == "running" and pid != before[name]]
-        if len(down) + len(back) == len(TIERS) or time.monotonic() > deadline:
-            break
-        time.sleep(0.2)
+        return down, back
+
+    down, back = until(look, PATIENCE, lambda seen: len(seen[0]) + len(seen[1]) == len(TIERS))
     if len(back) == len(TIERS):
         return _page(sight)
     if not down:

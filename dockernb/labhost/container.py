@@ -44,6 +44,7 @@ from dockernb.labhost.channel import Channel
 from dockernb.labhost.credentials import Credentials
 from dockernb.labhost.engine import connect, connected, find_engine, sentence, sentences
 from dockernb.labhost.machine import Facts, Plan, PortError
+from dockernb.waiting import until
 
 if TYPE_CHECKING:
     import docker
@@ -578,16 +579,17 @@ def _remove(client: "docker.DockerClient", container: str) -> None:
     """Kill and remove a container with its anonymous volume, and wait until it is gone."""
     from docker.errors import APIError, NotFound  # noqa: PLC0415
 
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    def gone() -> bool:
         try:
             client.api.remove_container(container, force=True, v=True)
         except NotFound:
-            return
+            return True
         except APIError as problem:
             if problem.status_code != 409:  # "removal is already in progress": AutoRemove was quicker
                 raise
-        time.sleep(0.02)
+        return False
+
+    until(gone, 20, pause=0.02)
 
 
 async def _join(

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from dockernb.labhost import control, store
 from dockernb.labhost.channel import completed
 from dockernb.labhost.machine import Plan
 from dockernb.labhost.tls import client_context
+from dockernb.waiting import until
 
 if TYPE_CHECKING:
     import docker
@@ -216,9 +216,8 @@ class LabHost:
         """End the lab host and everything in it; harmless when it has ended."""
         with contextlib.suppress(HostError):
             control.ask(self.directory, {"do": "stop"}, 10)
-        deadline = time.monotonic() + 20
-        while (self.directory / "ca.pem").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)  # the keeper removes the credentials last
+        credentials = self.directory / "ca.pem"  # the keeper removes them last
+        until(lambda: not credentials.exists(), 20, pause=0.02)
 
 
 def join(name: str = DEFAULT_NAME) -> LabHost | None:

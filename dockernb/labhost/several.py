@@ -1,6 +1,6 @@
 """Several lab hosts side by side, joined by a segment of their own that touches no network of the learner's."""
 
-import time
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,9 +8,10 @@ from dockernb.errors import HostError
 from dockernb.labhost import host as hosts
 from dockernb.labhost.host import LabHost, Report
 from dockernb.labhost.machine import SEGMENT
+from dockernb.waiting import until
 
 MOST = 8
-JOINED_LIMIT = 20.0  # seconds for the segment to carry packets between all
+JOINED_LIMIT = 20.0  # seconds for the segment to carry packets between two
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,14 @@ class Hosts:
         Raises:
             HostError: One does not within 20 s.
         """
-        deadline = time.monotonic() + JOINED_LIMIT
         for number, member in enumerate(self.members):
             for other in range(number):
-                while member.run(["ping", "-c1", "-W1", self.address(other)]).returncode:
-                    if time.monotonic() > deadline:
-                        raise HostError(
-                            f"{member.name} does not reach {self.address(other)}: stop the lab hosts, "
-                            "then start them again."
-                        )
+                address = self.address(other)
+                ping = functools.partial(member.run, ["ping", "-c1", "-W1", address])
+                if until(ping, JOINED_LIMIT, lambda done: not done.returncode).returncode:
+                    raise HostError(
+                        f"{member.name} does not reach {address}: stop the lab hosts, then start them again."
+                    )
 
     def stop(self) -> None:
         """End all of them."""

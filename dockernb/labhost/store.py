@@ -9,13 +9,13 @@ import errno
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
 
 from dockernb.errors import BuildError, HostError
+from dockernb.waiting import until
 
 SOCKET_PATH_LIMIT = 107  # bytes; sun_path in unix(7) is 108 with its closing zero
 
@@ -92,21 +92,21 @@ def locked(path: Path, timeout: float, waiting: Callable[[], None] = lambda: Non
         HostError: Somebody else held it all the time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    deadline, told = time.monotonic() + timeout, False
     with path.open("a") as file:
-        while True:
+
+        def held() -> bool:  # flock has no wait with a limit
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except OSError as problem:
                 if problem.errno not in (errno.EAGAIN, errno.EACCES):
                     raise
-            if not told:
-                waiting()
-                told = True
-            if time.monotonic() > deadline:
+                return False
+            return True
+
+        if not held():
+            waiting()
+            if not until(held, timeout):
                 raise HostError(
                     f"Another dockernb has held {path} for {timeout:.0f} s: wait for it, or end it."
                 )
-            time.sleep(0.1)  # flock has no wait with a limit
         yield

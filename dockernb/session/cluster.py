@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-import time
+import operator
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -34,9 +35,9 @@ from dockernb.session.lab import (
 )
 from dockernb.session.twin import Script
 from dockernb.session.twin.journal import Journal
+from dockernb.waiting import until
 
 MANY = "node{}"  # as dockernb.labhost.several names them
-PAUSE = 0.3  # seconds between two looks
 JOIN_LIMIT = 60.0  # seconds: for a swarm beyond the engine's own 20, for a network until the last try begins
 WAIT_LIMIT = 110.0  # seconds; three machines may share two processors, and emulate them
 TOO_SLOW = "attaching to network failed"
@@ -58,10 +59,10 @@ class NodeAPI(LessonAPI):
         A container that joins an overlay network waits for the manager, 20 seconds at most (moby's
         daemon/cluster/networks.go); machines that are emulated on a busy computer may take longer.
         """
-        deadline = time.monotonic() + JOIN_LIMIT
-        response = super().send(request, **kwargs)
-        while response.status_code >= 400 and TOO_SLOW in response.text and time.monotonic() < deadline:
-            response = super().send(request, **kwargs)
+        send = functools.partial(super().send, request, **kwargs)
+        response = until(
+            send, JOIN_LIMIT, lambda response: response.status_code < 400 or TOO_SLOW not in response.text
+        )
         if response.status_code >= 400 and JOINS_LATER in response.text:
             response = self._until_joined() or response  # the engine goes on trying, and so it is not lost
         return response
@@ -73,12 +74,8 @@ class NodeAPI(LessonAPI):
 
     def _until_joined(self) -> requests.Response | None:
         """Wait until this machine is in its swarm; None when that takes too long."""
-        deadline = time.monotonic() + JOIN_LIMIT
-        while (swarm := self._swarm())["LocalNodeState"] != "active":
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(PAUSE)
-        return _well(swarm["NodeID"])
+        swarm = until(self._swarm, JOIN_LIMIT, _active)
+        return _well(swarm["NodeID"]) if _active(swarm) else None
 
     def _before(self, path: str, query: dict[str, str], body: dict[str, Any]) -> requests.Response | None:
         if path in {"/swarm/init", "/swarm/join"}:
@@ -90,7 +87,7 @@ class NodeAPI(LessonAPI):
     def _keep_swarm(self, path: str, body: dict[str, Any]) -> requests.Response | None:
         """An earlier run of the cell has put this machine into that very swarm."""
         swarm = self._swarm()
-        if swarm["LocalNodeState"] != "active":
+        if not _active(swarm):
             return None
         managers = {one["Addr"] for one in swarm["RemoteManagers"] or ()}
         if path == "/swarm/join":
@@ -113,6 +110,11 @@ class NodeAPI(LessonAPI):
         old = self._find("services", name) if name else None
         if old and self._ours(old["Spec"].get("Labels")):
             self._plain("DELETE", f"/services/{old['ID']}")
+
+
+def _active(swarm: dict[str, Any]) -> bool:
+    """Whether a machine is in its swarm, by what its engine says."""
+    return bool(swarm["LocalNodeState"] == "active")
 
 
 def _well(content: str) -> requests.Response:
@@ -268,23 +270,25 @@ class Cluster(Lab):
             LabError: There is no such service, or it does not run in time; the sentence says why.
         """
         with waiting(f"Waiting for the tasks of {service}"):
-            deadline = time.monotonic() + limit
-            while True:
-                seen = self.swarm()
-                wanted = seen.service(service)
-                if wanted is None:
-                    raise LabError(f"There is no service {service!r}: run the cell that creates it first.")
-                there = {node.name for node in self.nodes if node.runs}
-                tasks = seen.tasks_of(service)
-                well = [task for task in tasks if task.running and task.node in there]
-                if len(well) == (len(tasks) or 1 if wanted.replicas is None else wanted.replicas):
-                    return seen
-                if time.monotonic() > deadline:
-                    what = ", ".join(f"{task.name} is {task.state}" for task in tasks) or "it has no tasks"
-                    raise LabError(
-                        f"The service {service!r} does not run after {limit:.0f} s: {what}{self._failure(wanted.id)}."
-                    )
-                time.sleep(PAUSE)
+            seen, lacking = until(lambda: self._look_for(service), limit, lambda found: not found[1])
+        if lacking:
+            raise LabError(
+                f"The service {service!r} does not run after {limit:.0f} s: {lacking}{self._failure(service)}."
+            )
+        return seen
+
+    def _look_for(self, service: str) -> tuple[Swarm, str]:
+        """The swarm now, and what its service's tasks do when it does not run as it shall; else an empty string."""
+        seen = self.swarm()
+        wanted = seen.service(service)
+        if wanted is None:
+            raise LabError(f"There is no service {service!r}: run the cell that creates it first.")
+        there = {node.name for node in self.nodes if node.runs}
+        tasks = seen.tasks_of(service)
+        well = [task for task in tasks if task.running and task.node in there]
+        if len(well) == (len(tasks) or 1 if wanted.replicas is None else wanted.replicas):
+            return seen, ""
+        return seen, ", ".join(f"{task.name} is {task.state}" for task in tasks) or "it has no tasks"
 
     def _failure(self, service: str) -> str:
         """Why the last of a service's tasks that failed did so."""
@@ -301,15 +305,17 @@ class Cluster(Lab):
         joins a new network of that name is put on the old one, which fails, and what the manager has noted for
         it keeps the new network for ever ("in use by task"; moby issues 41841 and 31068).
         """
-        deadline = time.monotonic() + TASKS_LIMIT
+
+        def keepers() -> list[str]:
+            return [node.name for node in self.nodes if node.runs and _keeps(node, name)]
+
         with self._unrecorded():
-            while keep := [node.name for node in self.nodes if node.runs and _keeps(node, name)]:
-                if time.monotonic() > deadline:
-                    raise LabError(
-                        f"The removed network {name!r} is still on {' and '.join(keep)}, because a task on it has "
-                        "not ended: give the new network another name, or run this cell again in a minute."
-                    )
-                time.sleep(PAUSE)
+            keep = until(keepers, TASKS_LIMIT, operator.not_)
+        if keep:
+            raise LabError(
+                f"The removed network {name!r} is still on {' and '.join(keep)}, because a task on it has "
+                "not ended: give the new network another name, or run this cell again in a minute."
+            )
 
     # --- its end -----------------------------------------------------------------------------------------------
 
@@ -369,11 +375,15 @@ def _leave(node: Machine) -> str:
     """Make a machine leave its swarm, when its tasks have ended; its name if it was in one."""
     if node.docker.info()["Swarm"]["LocalNodeState"] == "inactive":
         return ""
-    deadline = time.monotonic() + TASKS_LIMIT
-    while node.docker.api.containers(all=True, quiet=True, filters={"label": "com.docker.swarm.task.id"}):
-        if time.monotonic() > deadline:
-            break  # of somebody else's service: the engine itself removes them when it leaves
-        time.sleep(PAUSE)
+
+    def tasks() -> list[Any]:
+        found: list[Any] = node.docker.api.containers(
+            all=True, quiet=True, filters={"label": "com.docker.swarm.task.id"}
+        )
+        return found
+
+    # Those of somebody else's service stay: the engine itself removes them when it leaves.
+    until(tasks, TASKS_LIMIT, operator.not_)
     node.docker.swarm.leave(force=True)
     return node.name
 

@@ -1,16 +1,15 @@
 """A lesson's session on a lab host."""
 
-import contextlib
 import difflib
+import functools
 import os
-import time
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import docker
 from docker.errors import APIError, NotFound
@@ -19,8 +18,9 @@ from dockernb.errors import LabError
 from dockernb.labhost import LabHost, api
 from dockernb.labhost import host as hosts
 from dockernb.session import ruleset
-from dockernb.session.client import LAB, SESSION, LessonAPI, explain
+from dockernb.session.client import LAB, SESSION, LessonAPI, explain, waiting
 from dockernb.session.twin import Recorder, Script
+from dockernb.waiting import until
 
 LESSONS = (
     "00-start-here",
@@ -44,6 +44,9 @@ LESSONS = (
 )
 
 TASKS_LIMIT = 45.0  # seconds for the tasks of a removed service to end
+
+Seen = TypeVar("Seen")
+_RAISE: Any = object()
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,40 @@ class Lab:
         with self._unrecorded():
             labelled = self.docker.api.containers(all=True, filters={"label": LAB})
         return dict(Counter(lesson for one in labelled if (lesson := one["Labels"][LAB]) != self.name))
+
+    def until(self, condition: Callable[[], Seen], limit: float = 60.0, *, otherwise: Seen = _RAISE) -> Seen:
+        """Wait until a condition of your own is met: it is looked at again and again.
+
+        For the tasks of a swarm's service `lab.wait` does it, and `dn.fetch` for the first answer of a server.
+
+        Args:
+            condition: A function without arguments, which returns something true when there is no more to wait for.
+            limit: Seconds.
+            otherwise: What to return when the limit is over, instead of an error.
+
+        Returns:
+            What the condition returned in the end.
+
+        Raises:
+            LabError: The limit is over, or this is no function.
+
+        Example:
+            lab.until(lambda: b"ready" in database.logs())
+        """
+        if not callable(condition):
+            raise LabError(
+                "lab.until looks again and again, and needs a function for it: write lab.until(lambda: …)."
+            )
+        with waiting(f"Waiting, {limit:.0f} s at most"):
+            seen = until(condition, limit)
+        if seen:
+            return seen
+        if otherwise is _RAISE:
+            raise LabError(
+                f"What this cell waits for has not come about within {limit:.0f} s: does its container run? "
+                "(lab.docker.containers.list(all=True) and container.logs() tell.)"
+            )
+        return otherwise
 
     def clean(self) -> Removed:
         """Remove exactly what this lesson made, and say what that was.
@@ -196,19 +233,22 @@ def remove_networks(client: docker.DockerClient, labels: Mapping[str, str], **al
                 network.disconnect(endpoint["Name"], force=True)
             network.remove()
             continue
-        deadline = time.monotonic() + TASKS_LIMIT
-        with contextlib.suppress(NotFound):
-            while True:
-                try:
-                    network.remove()
-                    network.reload()  # it may be gone from the swarm and not yet from this engine
-                except NotFound:
-                    raise
-                except APIError:  # "in use by task", "has active endpoints"
-                    if time.monotonic() > deadline:
-                        raise
-                time.sleep(0.2)
+        # "in use by task", "has active endpoints"
+        if not until(functools.partial(_gone, network), TASKS_LIMIT, despite=APIError):
+            raise LabError(
+                f"The network {network.name!r} is removed, and Docker still lists it: run this cell again in a minute."
+            )
     return tuple(sorted(str(network.name) for network in networks))
+
+
+def _gone(network: Any) -> bool:
+    """Remove a swarm's network; whether it has gone from the swarm, and from this engine, too."""
+    try:
+        network.remove()
+        network.reload()
+    except NotFound:
+        return True
+    return False
 
 
 def remove_volumes(client: docker.DockerClient, labels: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Ask a published port of the lab host over HTTP, as the learner's browser would."""
 
-import time
 import warnings
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,8 +10,7 @@ from urllib3.exceptions import InsecureRequestWarning
 
 from dockernb.errors import LabError
 from dockernb.session.lab import Lab
-
-PAUSE = 0.2  # seconds between two tries
+from dockernb.waiting import until
 
 
 @dataclass(frozen=True)
@@ -62,24 +60,26 @@ def fetch(
         LabError: Nothing answered at all.
     """
     url = f"{lab.host.url(port, scheme)}{path}"
-    deadline = time.monotonic() + wait
     with requests.Session() as session:
         session.trust_env = False  # a proxy has nothing to do with a loopback port
-        while True:
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", InsecureRequestWarning)
-                    got = session.request(
-                        method, url, json=body, timeout=10, verify=False, allow_redirects=False
-                    )
-                if got.status_code not in (502, 503, 504) or time.monotonic() > deadline:
-                    return Answer(
-                        got.status_code, {name.lower(): text for name, text in got.headers.items()}, got.text
-                    )
-            except requests.RequestException as problem:
-                if time.monotonic() > deadline:
-                    raise LabError(
-                        f"Port {port} of the lab host did not answer within {wait:.0f} s: does its container run? "
-                        "(lab.docker.containers.list(all=True) and container.logs() tell.)"
-                    ) from problem
-            time.sleep(PAUSE)
+
+        def ask() -> requests.Response:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", InsecureRequestWarning)
+                return session.request(
+                    method, url, json=body, timeout=10, verify=False, allow_redirects=False
+                )
+
+        try:
+            got = until(
+                ask,
+                wait,
+                lambda got: got.status_code not in (502, 503, 504),
+                despite=requests.RequestException,
+            )
+        except requests.RequestException as problem:
+            raise LabError(
+                f"Port {port} of the lab host did not answer within {wait:.0f} s: does its container run? "
+                "(lab.docker.containers.list(all=True) and container.logs() tell.)"
+            ) from problem
+    return Answer(got.status_code, {name.lower(): text for name, text in got.headers.items()}, got.text)
