@@ -1,24 +1,19 @@
 """Every lesson by nbval on a lab host that is a container in a Docker engine."""
 
-import os
-from collections.abc import Iterator
-
 import pytest
 
-from dockernb.labhost import LabHost, start
+from dockernb.labhost import LabHost
 from dockernb.session import LESSONS
 from tests.notebooks.lessons import TWICE, runs
-from tests.support.engine import Engine, why_not
+from tests.support.engine import why_not
+from tests.support.shared import Shared
 
 pytestmark = [pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"), pytest.mark.timeout(TWICE)]
 
 
-@pytest.fixture(scope="module")
-def host(learner: Engine) -> Iterator[LabHost]:
-    del learner  # this thread is where it is
-    running = start("tests-lessons", provider="container", owner=os.getpid())
-    yield running
-    running.stop()
+@pytest.fixture
+def host(shared_container: Shared) -> LabHost:
+    return shared_container.as_it_is()
 
 
 @pytest.mark.parametrize("lesson", LESSONS)

@@ -4,22 +4,18 @@ On an emulated machine that takes more time than anything else that is tested. S
 `make thorough`; test_on_container.py does that always.
 """
 
-import os
-from collections.abc import Iterator
-
 import pytest
 
-from dockernb.labhost import LabHost, start
+from dockernb.labhost import LabHost
 from dockernb.session import LESSONS
 from tests.notebooks.lessons import TWICE, runs
 from tests.support.lesson import NOTEBOOKS
+from tests.support.shared import Shared
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[LabHost]:
-    running = start("tests-lessons", provider="vm", owner=os.getpid())
-    yield running
-    running.stop()
+@pytest.fixture
+def host(shared_vm: Shared) -> LabHost:
+    return shared_vm.as_it_is()
 
 
 def test_the_lessons_of_the_library_are_those_of_the_folder() -> None:

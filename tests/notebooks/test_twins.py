@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ import pytest
 from nbclient import NotebookClient
 
 from dockernb.errors import HostError, LabError
-from dockernb.labhost import LabHost, start
+from dockernb.labhost import LabHost
 from dockernb.session import LESSONS, Lab, magic
 from tests.notebooks.lessons import BUDGET
-from tests.support.engine import Engine, why_not
+from tests.support.engine import why_not
 from tests.support.inspected import flat, plain
 from tests.support.lesson import NOTEBOOKS
+from tests.support.shared import Shared
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 
@@ -62,12 +62,9 @@ raise SystemExit
 """
 
 
-@pytest.fixture(scope="module")
-def host(learner: Engine) -> Iterator[LabHost]:
-    del learner  # this thread is where it is
-    running = start("tests-twins", provider="container", owner=os.getpid())
-    yield running
-    running.stop()
+@pytest.fixture
+def host(shared_container: Shared) -> LabHost:
+    return shared_container.pristine()
 
 
 def written_down(lesson: str, host: LabHost, path: Path) -> list[list[Any]]:
@@ -139,7 +136,6 @@ def without_our_labels(value: Any) -> Any:
 
 @pytest.mark.parametrize("lesson", LESSONS_OF_ONE_HOST)
 def test_the_lines_do_what_the_lesson_did(lesson: str, host: LabHost, tmp_path: Path) -> None:
-    host.reset()
     said = written_down(lesson, host, tmp_path / "twin.json")
     by_lesson = seen(host)
     assert any(kind == "line" for kind, _ in said)
