@@ -18,6 +18,7 @@ from tests.support import selection
 from tests.support.engine import Engine
 from tests.support.ledger import Ledger
 from tests.support.selection import Parts
+from tests.support.shared import Shared
 
 GIB_A_WORKER = 2.5  # of memory: an emulated machine, a learner's engine and a browser
 
@@ -117,3 +118,26 @@ def learner(prepared: tuple[Engine, Path], built: Path) -> Iterator[Engine]:
     outer, home = prepared
     with learners.at(outer, built, home):
         yield outer
+
+
+@pytest.fixture(scope="session")
+def shared_vm() -> Iterator[Shared]:
+    """This process's lab host that is an emulated machine."""
+    shared = Shared("vm")
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture(scope="session")
+def _container_of_the_learner(prepared: tuple[Engine, Path]) -> Iterator[Shared]:
+    del prepared  # it is to be there for longer
+    shared = Shared("container")
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_container(learner: Engine, _container_of_the_learner: Shared) -> Shared:
+    """This process's lab host that is a container, seen from where it can be reached: the learner's network."""
+    del learner  # this thread is where it is
+    return _container_of_the_learner

@@ -5,6 +5,7 @@ from dockernb.errors import DockernbError
 from dockernb.session import fetch
 
 PORT = 8081
+PATIENCE = 10.0  # seconds in which a server that has just been started may begin to answer
 
 
 def _answers(sight: Sight) -> str:
@@ -15,7 +16,7 @@ def _answers(sight: Sight) -> str:
         ports = ", ".join(map(str, sorted(set(published)))) or "no port"
         return f'"second" publishes {ports}, and {PORT} is wanted: ports={{"80/tcp": {PORT}}}.'
     try:
-        answer = fetch(sight.lab, PORT, wait=10)
+        answer = fetch(sight.lab, PORT, wait=PATIENCE)
     except DockernbError as problem:
         return str(problem)
     return (

@@ -19,20 +19,17 @@ import pytest
 import requests
 from playwright.sync_api import Browser, BrowserContext, Error, expect, sync_playwright
 
-from dockernb.labhost import LabHost, qemu, start
+from dockernb.labhost import LabHost
 from tests.browser.lesson import ARTEFACTS, SIZE, STEP, Lesson, Panel, Server
+from tests.support.shared import Shared
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[LabHost]:
+def host(shared_vm: Shared) -> LabHost:
     """The lab host that the lesson joins, because it has the name that the lesson is told."""
-    if not shutil.which(qemu.PROGRAM):
-        pytest.fail(f"{qemu.PROGRAM} is missing: sudo apt-get install qemu-system-x86")
-    running = start("tests-browser", provider="vm", owner=os.getpid())
-    yield running
-    running.stop()
+    return shared_vm.pristine()
 
 
 def free_port() -> int:

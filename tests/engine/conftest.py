@@ -1,52 +1,55 @@
-"""One lab host for the whole test session (provider vm), pristine again before each test that asks for it; and for each
-file that asks for it a lab host that need not be a machine, or a stage: containers and networks in a native engine."""
+"""The lab hosts that the files of a process share, and for each file that asks for it a stage.
 
-import os
+A stage is containers and networks in a native engine.
+"""
+
 import shutil
 from collections.abc import Iterator
 
 import pytest
 
-from dockernb.labhost import LabHost, qemu, start
+from dockernb.labhost import LabHost
+from dockernb.session import Lab
 from tests.support.engine import engine, why_not
+from tests.support.shared import Shared
 from tests.support.stage import Stage
 
 
-@pytest.fixture(scope="session")
-def running_host() -> Iterator[LabHost]:
-    """A lab host that ends with this process, whatever happens to it."""
-    if not shutil.which(qemu.PROGRAM):
-        pytest.fail(f"{qemu.PROGRAM} is missing: sudo apt-get install qemu-system-x86")
-    host = start("tests", provider="vm", owner=os.getpid())
-    yield host
-    host.stop()
+@pytest.fixture
+def running_host(shared_vm: Shared) -> LabHost:
+    """The emulated machine, with what others have left on it."""
+    return shared_vm.as_it_is()
 
 
 @pytest.fixture
-def host(running_host: LabHost) -> LabHost:
-    """The session's lab host, pristine."""
-    running_host.reset()
-    return running_host
+def host(shared_vm: Shared) -> LabHost:
+    """The emulated machine, pristine."""
+    return shared_vm.pristine()
 
 
 @pytest.fixture(scope="module")
-def quick_host(request: pytest.FixtureRequest) -> Iterator[LabHost]:
-    """A lab host where either provider will do: a container, ten times as quick as an emulated machine, if there
-    can be one."""
-    if why_not():
-        yield request.getfixturevalue("running_host")
-        return
-    request.getfixturevalue("learner")
-    host = start("tests", provider="container", owner=os.getpid())
-    yield host
-    host.stop()
+def quick(request: pytest.FixtureRequest) -> Shared:
+    """Where either provider will do: a container, ten times as quick as an emulated machine, if there can be one."""
+    shared: Shared = request.getfixturevalue("shared_vm" if why_not() else "shared_container")
+    return shared
 
 
 @pytest.fixture
-def fresh_quick_host(quick_host: LabHost) -> LabHost:
-    """The file's quick lab host, pristine."""
-    quick_host.reset()
-    return quick_host
+def quick_host(quick: Shared) -> LabHost:
+    """The quick lab host, with what others have left on it."""
+    return quick.as_it_is()
+
+
+@pytest.fixture
+def fresh_quick_host(quick: Shared) -> LabHost:
+    """The quick lab host, pristine."""
+    return quick.pristine()
+
+
+@pytest.fixture(scope="module")
+def opened(request: pytest.FixtureRequest, quick: Shared) -> Lab:
+    """The lab of the lesson that the file calls NAME, on the quick lab host, with nothing done in it."""
+    return Lab(request.module.NAME, quick.pristine())
 
 
 @pytest.fixture(scope="module")

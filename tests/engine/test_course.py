@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dockernb.course import lesson06
-from tests.support.engine import engine, why_not
 from tests.support.stage import IMAGE, LABELS, Stage
-
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
-
 
 # Where lesson 06 leaves each container: its networks and the port that it listens on.
 TIERS = {
@@ -26,12 +22,10 @@ NETWORKS = {"frontend-network": False, "backend-network": True, "database-networ
 
 
 @pytest.fixture(scope="module")
-def native() -> Iterator[Stage]:
-    with engine() as running:
-        stage = Stage(running)
-        for number, (name, internal) in enumerate(NETWORKS.items(), 91):
-            stage.network(name, f"10.{number}.0.0/24", internal=internal)
-        yield stage
+def native(stage: Stage) -> Stage:
+    for number, (name, internal) in enumerate(NETWORKS.items(), 91):
+        stage.network(name, f"10.{number}.0.0/24", internal=internal)
+    return stage
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 from dockernb.labhost import LabHost
+from tests.support.shared import Shared
 
 SOON = 15.0  # seconds; an interrupt waits for no limit of ours, and on a busy machine a kernel takes a while to say so
 
@@ -58,10 +59,10 @@ def until(true: Callable[[], object]) -> None:
 
 
 @pytest.fixture(scope="module")
-def kernel(running_host: LabHost) -> Iterator[Kernel]:
-    running_host.reset()
+def kernel(shared_vm: Shared) -> Iterator[Kernel]:
+    host = shared_vm.pristine()
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(env={**os.environ, "DOCKERNB_HOST": running_host.name, "DOCKERNB_PROVIDER": "vm"})
+    manager.start_kernel(env={**os.environ, "DOCKERNB_HOST": host.name, "DOCKERNB_PROVIDER": "vm"})
     client = manager.client()
     client.start_channels()
     try:

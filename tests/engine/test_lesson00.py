@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockernb.course import Result
+from dockernb.course import Result, lesson00
 from dockernb.course.lesson00 import second_web_server
 from dockernb.labhost import LabHost
 from dockernb.session import Lab
@@ -11,6 +11,12 @@ from dockernb.session import Lab
 @pytest.fixture
 def lab(fresh_quick_host: LabHost) -> Lab:
     return Lab("00-start-here", fresh_quick_host)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What will never answer is not waited for."""
+    monkeypatch.setattr(lesson00, "PATIENCE", 1)
 
 
 def checked(lab: Lab, image: str = "dockernb/nginx", **options: object) -> Result:
@@ -40,10 +46,12 @@ def test_published_elsewhere(lab: Lab) -> None:
     assert "publishes 8080" in checked(lab, ports={"80/tcp": 8080}).sentence
 
 
+@pytest.mark.usefixtures("impatient")
 def test_the_wrong_port_of_the_container(lab: Lab) -> None:
     assert "did not answer" in checked(lab, ports={"81/tcp": 8081}).sentence
 
 
+@pytest.mark.usefixtures("impatient")
 def test_no_web_server_in_it(lab: Lab) -> None:
     result = checked(lab, "dockernb/toolbox", command="sleep inf", ports={"80/tcp": 8081})
     assert "did not answer" in result.sentence

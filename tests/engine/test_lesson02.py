@@ -11,28 +11,23 @@ import docker.types
 import pytest
 
 from dockernb.course import lesson02
-from tests.support.engine import engine, why_not
 from tests.support.stage import IMAGE, LABELS, Stage
-
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
 
 OPTIONS = {"com.docker.network.bridge.name": "store0", "com.docker.network.driver.mtu": "1400"}
 
 
 @pytest.fixture(scope="module")
-def native() -> Iterator[Stage]:
-    with engine() as running:
-        stage = Stage(running)
-        stage.network("my-app-network", "10.93.0.0/24")
-        stage.run("app1", "my-app-network")
-        with running.network():
-            for words in (
-                "link add home type bridge",
-                "address add 198.51.100.7/24 dev home",
-                "link set home up",
-            ):
-                subprocess.run(["ip", *words.split()], check=True, timeout=10)
-        yield stage
+def native(stage: Stage) -> Stage:
+    stage.network("my-app-network", "10.93.0.0/24")
+    stage.run("app1", "my-app-network")
+    with stage.engine.network():
+        for words in (
+            "link add home type bridge",
+            "address add 198.51.100.7/24 dev home",
+            "link set home up",
+        ):
+            subprocess.run(["ip", *words.split()], check=True, timeout=10)
+    return stage
 
 
 @pytest.fixture

@@ -11,32 +11,27 @@ from docker.types import IPAMConfig, IPAMPool
 from dockernb.course import lesson05
 from dockernb.labhost import LabHost
 from dockernb.session import Lab
-from tests.support.engine import engine, why_not
 from tests.support.lesson import Lesson, shell
 from tests.support.stage import IMAGE, LABELS, Stage
 
-needs_engine = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
-
 
 @pytest.fixture(scope="module")
-def native() -> Iterator[Stage]:
+def native(stage: Stage) -> Stage:
     """An engine with a cable to desk30. What is called lan0.30 need not be a VLAN, which not every kernel has."""
-    with engine() as running:
-        stage = Stage(running)
-        enter = ["nsenter", "--target", str(running.pid), "--mount", "--pid", "--net"]
-        for words in (
-            "netns add desk30",
-            "link add lan0.30 type veth peer name vlan30 netns desk30",
-            "link set lan0.30 up",
-            "-n desk30 address add 10.10.30.1/24 dev vlan30",
-            "-n desk30 link set vlan30 up",
-        ):
-            subprocess.run([*enter, "ip", *words.split()], check=True, timeout=10)
-        trial = [*enter, "ip", "link", "add", "trial", "link", "lan0.30", "type", "macvlan"]
-        if subprocess.run(trial, check=False, capture_output=True, timeout=10).returncode:
-            pytest.skip("this kernel has no macvlan")
-        subprocess.run([*enter, "ip", "link", "delete", "trial"], check=True, timeout=10)
-        yield stage
+    enter = ["nsenter", "--target", str(stage.engine.pid), "--mount", "--pid", "--net"]
+    for words in (
+        "netns add desk30",
+        "link add lan0.30 type veth peer name vlan30 netns desk30",
+        "link set lan0.30 up",
+        "-n desk30 address add 10.10.30.1/24 dev vlan30",
+        "-n desk30 link set vlan30 up",
+    ):
+        subprocess.run([*enter, "ip", *words.split()], check=True, timeout=10)
+    trial = [*enter, "ip", "link", "add", "trial", "link", "lan0.30", "type", "macvlan"]
+    if subprocess.run(trial, check=False, capture_output=True, timeout=10).returncode:
+        pytest.skip("this kernel has no macvlan")
+    subprocess.run([*enter, "ip", "link", "delete", "trial"], check=True, timeout=10)
+    return stage
 
 
 @pytest.fixture
@@ -87,7 +82,6 @@ def a_static_address(lab: Stage) -> None:
     sensor(lab, iprange=RANGE, aux_addresses=PRINTER, address="10.10.30.200")
 
 
-@needs_engine
 @pytest.mark.parametrize("solve", [as_in_the_lesson, a_range_beside_the_printer, a_static_address])
 def test_right_solutions_pass(lab: Stage, solve: Callable[[Stage], None]) -> None:
     solve(lab)
@@ -123,7 +117,6 @@ def a_subnet_of_its_own(lab: Stage) -> None:
     sensor(lab, subnet="10.10.31.0/24", gateway="10.10.31.1", iprange="10.10.31.128/25")
 
 
-@needs_engine
 @pytest.mark.parametrize(
     ("break_it", "says"),
     [
@@ -143,7 +136,6 @@ def test_wrong_solutions_are_told_why(lab: Stage, break_it: Callable[[Stage], No
     assert says in result.sentence
 
 
-@needs_engine
 def test_a_sensor_that_the_desk_does_not_reach(lab: Stage) -> None:
     a_subnet_of_its_own(lab)
     findings = {f.claim: f for f in lesson05.sensor(lab).findings}  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -13,13 +12,7 @@ import yaml
 from dockernb.course import lesson07
 from dockernb.policy import apply_policy, remove_policy
 from dockernb.session import ruleset
-from tests.support.engine import engine, why_not
 from tests.support.stage import IMAGE, LABELS, Stage
-
-pytestmark = [
-    pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
-    pytest.mark.skipif(not shutil.which("nsenter"), reason="no nsenter here: apt-get install util-linux"),
-]
 
 TIERS = {
     "db": (["db-network"], 5432),
@@ -66,15 +59,13 @@ LESSON = "---\n".join(
 
 
 @pytest.fixture(scope="module")
-def native() -> Iterator[Stage]:
-    with engine() as running:
-        stage = Stage(running)
-        for number, name in enumerate(("dmz-network", "app-network", "db-network"), 91):
-            stage.network(name, f"10.{number}.0.0/24", internal=name != "dmz-network")
-        for name, (networks, port) in TIERS.items():
-            run(stage, name, *networks)
-            stage.listen(name, port)
-        yield stage
+def native(stage: Stage) -> Stage:
+    for number, name in enumerate(("dmz-network", "app-network", "db-network"), 91):
+        stage.network(name, f"10.{number}.0.0/24", internal=name != "dmz-network")
+    for name, (networks, port) in TIERS.items():
+        run(stage, name, *networks)
+        stage.listen(name, port)
+    return stage
 
 
 def run(lab: Stage, name: str, *networks: str, start: bool = True) -> None:

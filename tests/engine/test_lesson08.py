@@ -13,7 +13,6 @@ from docker.types import Mount
 import dockernb as dn
 from dockernb.course import Result
 from dockernb.course.lesson08 import steady
-from dockernb.labhost import LabHost
 from dockernb.session import Lab
 from tests.support.lesson import Lesson
 from tests.support.lesson import shell as shell_in
@@ -31,17 +30,15 @@ def shell(lab: Lab, script: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def lesson(quick_host: LabHost) -> Lab:
+def lesson(opened: Lab) -> Lab:
     """The lesson up to its exercise, without the sidecar."""
-    quick_host.reset()
-    lab = Lab(NAME, quick_host)
-    names = {"lab": lab, "dn": dn, "Mount": Mount}
-    shell(lab, LESSON.cell("cat > backend.py"))
+    names = {"lab": opened, "dn": dn, "Mount": Mount}
+    shell(opened, LESSON.cell("cat > backend.py"))
     exec(LESSON.cell("def backend("), names)
-    shell(lab, LESSON.cell("cat > nginx.conf"))
+    shell(opened, LESSON.cell("cat > nginx.conf"))
     exec(LESSON.cell("lb = lab.docker.containers.run("), names)
-    shell(lab, "docker exec api2 touch /tmp/sick; cp nginx.conf original.conf")
-    return lab
+    shell(opened, "docker exec api2 touch /tmp/sick; cp nginx.conf original.conf")
+    return opened
 
 
 @pytest.fixture

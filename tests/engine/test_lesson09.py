@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 import dockernb as dn
 from dockernb.course import lesson09
 from dockernb.course.lesson09 import Broken
-from dockernb.labhost import LabHost
 from dockernb.session import Lab
 from tests.support.lesson import Lesson
 
@@ -18,12 +15,9 @@ SILENCE = "no answer, or not all of it, within 2 s."
 
 
 @pytest.fixture(scope="module")
-def lab(quick_host: LabHost) -> Iterator[Lab]:
+def lab(opened: Lab) -> Lab:
     """The shop; every test begins the services that it needs."""
-    quick_host.reset()
-    lab = Lab(NAME, quick_host)
-    yield lab
-    lesson09.clear(lab)
+    return opened
 
 
 def shell(lab: Lab, script: str) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from dockernb.course import Result, lesson10
 from dockernb.course.lesson10 import store
-from dockernb.labhost import LabHost
 from dockernb.session import Lab
 from tests.support.lesson import Lesson, shell
 
@@ -24,14 +23,12 @@ AS_IN_THE_SOLUTION = f"--env PGDATA={DATA}/pgdata --mount source=records,target=
 
 
 @pytest.fixture(scope="module")
-def lesson(quick_host: LabHost) -> Lab:
+def lesson(opened: Lab) -> Lab:
     """A lab in which nothing but the exercise has been done."""
-    quick_host.reset()
-    lab = Lab(NAME, quick_host)
-    shell(lab, "mkdir -p /srv/disks /dev/disk/by-label")
-    assert 'no container called "store" yet' in store(lab).sentence
-    shell(lab, store.solution)
-    return lab
+    shell(opened, "mkdir -p /srv/disks /dev/disk/by-label")
+    assert 'no container called "store" yet' in store(opened).sentence
+    shell(opened, store.solution)
+    return opened
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from docker.types import Mount
 
 from dockernb.course import Result
 from dockernb.course.lesson11 import report
-from dockernb.labhost import LabHost
 from dockernb.session import Lab
 from tests.support.lesson import Lesson, shell
 
@@ -22,19 +21,12 @@ REPORTS = Mount("/var/reports", "reports")
 SCRATCH = Mount("/tmp", None, type="tmpfs", tmpfs_size="16m")
 
 
-@pytest.fixture(scope="module")
-def lesson(quick_host: LabHost) -> Lab:
-    """The lesson at its exercise."""
-    quick_host.reset()
-    return Lab(NAME, quick_host)
-
-
 @pytest.fixture
-def lab(lesson: Lab) -> Iterator[Lab]:
+def lab(opened: Lab) -> Iterator[Lab]:
     """The configuration as the lesson writes it, and no container, whatever the test before did."""
-    shell(lesson, next(text for text in LESSON.texts() if "Monthly report" in text))
-    yield lesson
-    lesson.clean()
+    shell(opened, next(text for text in LESSON.texts() if "Monthly report" in text))
+    yield opened
+    opened.clean()
 
 
 def start(lab: Lab, **options: Any) -> Result:

@@ -13,7 +13,6 @@ import pytest
 from docker.types import Mount
 
 from dockernb.course.lesson12 import log_store
-from dockernb.labhost import LabHost
 from dockernb.session import Lab
 from tests.support.lesson import Lesson, shell
 
@@ -22,15 +21,13 @@ LESSON = Lesson(NAME)
 
 
 @pytest.fixture(scope="module")
-def lesson(quick_host: LabHost) -> Lab:
+def lesson(opened: Lab) -> Lab:
     """The lesson with its driver, and nothing else."""
-    quick_host.reset()
-    lab = Lab(NAME, quick_host)
-    names = {"lab": lab, "json": json}
+    names = {"lab": opened, "json": json}
     for part in ("rules = r'''", "work = r'''", "backups = r'''", "server = r'''", "config = {"):
         exec(LESSON.cell(part), names)
-    shell(lab, LESSON.cell("docker plugin create"))
-    return lab
+    shell(opened, LESSON.cell("docker plugin create"))
+    return opened
 
 
 @pytest.fixture

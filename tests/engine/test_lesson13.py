@@ -13,7 +13,6 @@ from docker.types import Mount
 
 import dockernb as dn
 from dockernb.course import Result, lesson13
-from dockernb.labhost import LabHost
 from dockernb.session import Lab
 from tests.support.lesson import Lesson, shell
 
@@ -61,9 +60,8 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(quick_host: LabHost) -> Scene:
-    quick_host.reset()
-    return Scene(Lab(NAME, quick_host))
+def scene(opened: Lab) -> Scene:
+    return Scene(opened)
 
 
 def problems(result: Result) -> list[str]:

@@ -13,7 +13,6 @@ from docker.types import Mount
 
 from dockernb.course import Result, lesson14
 from dockernb.course.lesson14 import archived
-from dockernb.labhost import LabHost
 from dockernb.session import Lab
 from tests.support.lesson import Lesson
 from tests.support.lesson import shell as shell_in
@@ -60,15 +59,13 @@ def archive(lab: Lab, command: list[str], *mounts: Mount, **options: Any) -> Non
 
 
 @pytest.fixture(scope="module")
-def lesson(quick_host: LabHost) -> Lab:
+def lesson(opened: Lab) -> Lab:
     """The lesson's uploads and the service that takes them."""
-    quick_host.reset()
-    lab = Lab(NAME, quick_host)
     lines = LESSON.cell("docker volume create shared-uploads").split("\n\n")[
         :2
     ]  # the volume, and upload-service
-    shell_in(lab, "\n".join(lines))
-    return lab
+    shell_in(opened, "\n".join(lines))
+    return opened
 
 
 @pytest.fixture

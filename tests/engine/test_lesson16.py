@@ -14,9 +14,9 @@ from docker.types import DriverConfig, Mount
 from dockernb import measure
 from dockernb.course import Result, lesson16
 from dockernb.course.lesson16 import encrypted_at_rest
-from dockernb.labhost import LabHost
 from dockernb.session import Lab
 from tests.support.lesson import Lesson, shell
+from tests.support.shared import Shared
 
 NAME = "16-storage-performance"
 LESSON = Lesson(NAME)
@@ -45,10 +45,9 @@ def ledger(lab: Lab, *mounts: Mount, image: str = "dockernb/postgres", **environ
 
 
 @pytest.fixture(scope="module")
-def lesson(running_host: LabHost) -> Lab:
+def lesson(shared_vm: Shared) -> Lab:
     """The open vault, a volume on it, and a database in that, which each test finds there."""
-    running_host.reset()
-    lab = Lab(NAME, running_host)
+    lab = Lab(NAME, shared_vm.pristine())
     shell(lab, "mkdir -p /srv/storage\n" + LESSON.cell("cryptsetup luksFormat").partition("%%docker\n")[2])
     shell(lab, "docker volume create --opt type=ext4 --opt device=/dev/mapper/vault vault")
     ledger(lab, Mount(DATA, "vault"), **BELOW)

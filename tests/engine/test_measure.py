@@ -8,18 +8,15 @@ import pathlib
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from dockernb import measure
-from tests.support.engine import engine, why_not
 from tests.support.stage import Stage
 
 pytestmark = [
-    pytest.mark.skipif(bool(why_not()), reason=why_not() or "-"),
     pytest.mark.skipif(
         not (shutil.which("iperf3") and shutil.which("sockperf")),
         reason="no iperf3 or sockperf here: apt-get install iperf3 sockperf",
@@ -30,20 +27,17 @@ CONDITIONS = {"provider": "native", "engine": "?", "kernel": os.uname().release,
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Any]:
+def lab(stage: Stage) -> Any:
     """The three-tier lab's frontend with two containers, one on another network, two on the host's."""
-    with engine() as native:
-        stage = Stage(native)
-        stage.conditions = CONDITIONS  # type: ignore[attr-defined]
-        stage.network("front", "10.81.0.0/24")
-        stage.network("back", "10.82.0.0/24", internal=True)
-        stage.run("web", "front")
-        stage.run("balancer", "front")
-        stage.run("database", "back")
-        stage.run("one-on-host", "host")
-        stage.run("two-on-host", "host")
-        yield stage
-        stage.clear()
+    stage.conditions = CONDITIONS  # type: ignore[attr-defined]
+    stage.network("front", "10.81.0.0/24")
+    stage.network("back", "10.82.0.0/24", internal=True)
+    stage.run("web", "front")
+    stage.run("balancer", "front")
+    stage.run("database", "back")
+    stage.run("one-on-host", "host")
+    stage.run("two-on-host", "host")
+    return stage
 
 
 def iperf3(lab: Any, server: str, client: str, *, seconds: int = 1, **options: Any) -> pd.DataFrame:

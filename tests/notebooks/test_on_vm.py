@@ -5,15 +5,13 @@ twice (test_on_container.py). So `make test` runs here what only this machine ha
 other kind (`ONE_OF_A_KIND`); `make thorough PART=lessons` runs all, twice in a row.
 """
 
-import os
-from collections.abc import Iterator
-
 import pytest
 
-from dockernb.labhost import LabHost, start
+from dockernb.labhost import LabHost
 from dockernb.session import LESSONS
 from tests.notebooks.lessons import TWICE, runs
 from tests.support.lesson import NOTEBOOKS
+from tests.support.shared import Shared
 
 ONLY_HERE = {
     "04-overlay-swarm": "several machines on a segment, IPVS, an encrypted overlay",
@@ -31,11 +29,9 @@ ONE_OF_A_KIND = {
 }
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[LabHost]:
-    running = start("tests-lessons", provider="vm", owner=os.getpid())
-    yield running
-    running.stop()
+@pytest.fixture
+def host(shared_vm: Shared) -> LabHost:
+    return shared_vm.pristine()
 
 
 def test_the_lessons_of_the_library_are_those_of_the_folder() -> None:
@@ -45,7 +41,6 @@ def test_the_lessons_of_the_library_are_those_of_the_folder() -> None:
 @pytest.mark.timeout(TWICE)
 @pytest.mark.parametrize("lesson", sorted(ONLY_HERE | ONE_OF_A_KIND))
 def test_a_lesson_runs(lesson: str, host: LabHost) -> None:
-    host.reset()
     runs(lesson, host, run="from a fresh host")
 
 
@@ -53,6 +48,5 @@ def test_a_lesson_runs(lesson: str, host: LabHost) -> None:
 @pytest.mark.timeout(TWICE)
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_a_lesson_runs_twice(lesson: str, host: LabHost) -> None:
-    host.reset()
     runs(lesson, host, run="from a fresh host")
     runs(lesson, host, run="again")
