@@ -29,12 +29,18 @@ MISTAKES = {
     ),
 }
 
+STOPS = "raise errors.LabError('Not here.')"
+
 
 @pytest.fixture(scope="module")
 def cells() -> dict[str, nbformat.NotebookNode]:
-    """The cells of a notebook in which everything goes wrong, run in a kernel."""
-    notebook = new_notebook(cells=[new_code_cell(source) for source in (SET_UP, *MISTAKES, "1 / 0")])
-    NotebookClient(notebook, timeout=60, kernel_name="python3", allow_errors=True).execute()
+    """The cells of a notebook in which everything goes wrong and is meant to, but for the one before the last."""
+    sources = (SET_UP, *MISTAKES, "1 / 0", STOPS, "print('on')")
+    notebook = new_notebook(cells=[new_code_cell(source) for source in sources])
+    for cell in notebook.cells[:-2]:
+        cell.metadata["tags"] = ["raises-exception"]
+    with pytest.raises(CellExecutionError, match=r"Not here\."):
+        NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     return {cell.source: cell for cell in notebook.cells}
 
 
@@ -54,10 +60,5 @@ def test_an_error_that_is_not_a_mistake_keeps_its_traceback(
     assert output.ename == "ZeroDivisionError" and len(output.traceback) > 1
 
 
-def test_a_notebook_with_such_an_error_stops_there() -> None:
-    notebook = new_notebook(
-        cells=[new_code_cell(SET_UP + "raise errors.LabError('Not here.')"), new_code_cell("print('on')")]
-    )
-    with pytest.raises(CellExecutionError, match=r"Not here\."):
-        NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
-    assert notebook.cells[1].outputs == []
+def test_a_notebook_with_such_an_error_stops_there(cells: dict[str, nbformat.NotebookNode]) -> None:
+    assert cells[STOPS].outputs and not cells["print('on')"].outputs

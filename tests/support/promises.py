@@ -125,6 +125,7 @@ def _words(text: str) -> set[str]:
     """The words of a text: not numbers, ids, a swarm's tokens, and the conditions in a figure's caption."""
     masked = re.sub(r"Lab host: \w+, Docker .*?(?:emulated|native|KVM)[^.]*\.", "", text)
     masked = re.sub(r"SWMTKN-\S+|veth[0-9a-f]+|[0-9a-fA-F.,:]*[0-9][0-9a-fA-F.,:]*", "#", masked)
+    masked = re.sub(r"# (\w+?)s?\b", r"# \1", masked)  # one packet, two packets
     return {word for word in re.split(r"[\s,]+", masked) if re.search("[a-zA-Z]", word)}
 
 
