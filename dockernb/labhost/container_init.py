@@ -29,11 +29,11 @@ DATA = pathlib.Path("/var/lib/docker")
 SOCKET = pathlib.Path("/run/docker.sock")
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 DEVICES = {
-    "loop-control": (stat.S_IFCHR, 10, 237),
-    "fuse": (stat.S_IFCHR, 10, 229),
-    "net/tun": (stat.S_IFCHR, 10, 200),
+    "loop-control": (stat.S_IFCHR | 0o600, 10, 237),
+    "fuse": (stat.S_IFCHR | 0o666, 10, 229),
+    "net/tun": (stat.S_IFCHR | 0o666, 10, 200),
     **{
-        f"loop{number}": (stat.S_IFBLK, 7, number) for number in range(64)
+        f"loop{number}": (stat.S_IFBLK | 0o600, 7, number) for number in range(64)
     },  # many are taken where there are snaps
 }
 
@@ -77,11 +77,12 @@ def leave_the_root_cgroup() -> None:
 
 def make_devices() -> None:
     """Make the nodes that an engine gives no container; its device rules decide about opening them."""
-    for name, (kind, major, minor) in DEVICES.items():
+    for name, (mode, major, minor) in DEVICES.items():
         path = pathlib.Path("/dev") / name
         path.parent.mkdir(exist_ok=True)
         with contextlib.suppress(FileExistsError):
-            os.mknod(path, kind | 0o600, os.makedev(major, minor))
+            os.mknod(path, mode, os.makedev(major, minor))
+            path.chmod(stat.S_IMODE(mode))  # whatever the umask
 
 
 # --- The way out ---

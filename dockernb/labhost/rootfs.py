@@ -77,7 +77,8 @@ _LINKS = {
 
 _FILES = {
     "etc/hostname": "lab\n",
-    "etc/hosts": "127.0.0.1 localhost lab\n::1 localhost\n",
+    "etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+    "ff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\n"
     "protocols: files\nnetworks: files\n",
     "etc/resolv.conf": "",

@@ -21,6 +21,7 @@ import functools
 import json
 import os
 import pathlib
+import resource
 import select  # noqa: F401
 import selectors
 import signal
@@ -37,7 +38,8 @@ RUN = pathlib.Path("/run/dockernb")
 ENVIRONMENT = {**os.environ, "DOCKER_HOST": "unix:///run/docker.sock"}
 SERVICES = {
     "dnsmasq": ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--local=/#/", "--conf-file=/dev/null",
-                "--listen-address=192.0.2.53", "--bind-interfaces", "--user=root", "--pid-file="],
+                "--listen-address=169.254.0.53", "--bind-interfaces", "--user=root", "--pid-file="],
+    "syslogd": ["busybox", "syslogd", "-n", "-O", "/var/log/syslog"],  # for Docker's log driver of that name
     "front": ["nginx", "-c", "/usr/lib/dockernb/front.conf", "-g", "daemon off;"],
     # By itself dockerd would start containerd and then look once a second whether it is there.
     "containerd": ["containerd", "--log-level", "warn"],
@@ -47,6 +49,11 @@ SERVICES = {
         *("--exec-root", "/run/docker", "--containerd", "/run/containerd/containerd.sock"),
     ],
 }  # fmt: skip
+# As Debian's service files have it: whom the kernel ends later than others when memory runs out, and how many files
+# containerd, and so each process in a container, may have open.
+ENGINE = {"containerd": -999, "dockerd": -500}
+FILES_OF_A_CONTAINER = 1 << 20
+FILES = 1024, 1 << 19  # what systemd gives everything else
 RESTART_AFTER = 1.0  # seconds; a service that dies at once must not spin
 RNDADDENTROPY, RNDRESEEDCRNG = 0x40085203, 0x5207  # linux/random.h
 SO_TIMESTAMP = 29  # asm-generic/socket.h
@@ -66,9 +73,33 @@ def start(service: str) -> None:
             stderr=out,
             env=ENVIRONMENT,
             start_new_session=True,
+            preexec_fn=functools.partial(set_limits, service),  # noqa: PLW1509  (there are no threads)
         )
     running[child.pid] = service
     child.returncode = 0  # we reap by ourselves; Popen must not wait for it
+
+
+def set_limits(service: str) -> None:
+    """Give the engine's services what they have on a Debian host; runs in the child, before the program."""
+    if service not in ENGINE:
+        return
+    raise_limit(resource.RLIMIT_NPROC, resource.RLIM_INFINITY)
+    raise_limit(resource.RLIMIT_CORE, resource.RLIM_INFINITY)
+    if service == "containerd":  # containers begin with its limits
+        raise_limit(resource.RLIMIT_NOFILE, FILES_OF_A_CONTAINER)
+    with contextlib.suppress(FileNotFoundError):  # only init of a virtual machine makes such groups
+        pathlib.Path(f"/sys/fs/cgroup/{service}/cgroup.procs").write_text("0")
+    with contextlib.suppress(PermissionError):
+        pathlib.Path("/proc/self/oom_score_adj").write_text(str(ENGINE[service]))
+
+
+def raise_limit(kind: int, most: int) -> None:
+    """Raise both limits of a kind, or as far as the learner's engine lets a container go."""
+    try:
+        resource.setrlimit(kind, (most, most))
+    except ValueError:
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (hard, hard))
 
 
 def keep_time_stamps() -> socket.socket:
@@ -104,7 +135,12 @@ def welcome(request: dict) -> dict:
         # Clones of one template share the kernel's random state; this parts them.
         fcntl.ioctl(device, RNDADDENTROPY, struct.pack("ii", len(seed) * 8, len(seed)) + seed)
         fcntl.ioctl(device, RNDRESEEDCRNG)
-    socket.sethostname(request["hostname"])
+    name = request["hostname"]
+    socket.sethostname(name)
+    pathlib.Path("/etc/hostname").write_text(f"{name}\n")
+    with open("/etc/hosts", "a") as hosts:
+        hosts.write(f"127.0.1.1 {name}\n")
+    pathlib.Path("/etc/machine-id").write_text(f"{os.urandom(16).hex()}\n")
     for path, text in request["files"].items():
         target = pathlib.Path(path)
         target.touch(mode=0o600)
@@ -269,6 +305,8 @@ def main() -> None:
     os.set_blocking(wake_write, False)
     os.set_blocking(wake_read, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    if not inside_container:  # there the learner's engine has the last word
+        resource.setrlimit(resource.RLIMIT_NOFILE, FILES)
     time_stamps = None if inside_container else keep_time_stamps()  # noqa: F841  (open, and that is all)
     for service in SERVICES:
         start(service)
