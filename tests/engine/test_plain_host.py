@@ -1,31 +1,23 @@
 """What a plain Debian host with Docker does, a lab host does, too, of either provider."""
 
-import os
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from dockernb.labhost import LabHost, start
+from dockernb.labhost import LabHost
 from tests.support.engine import why_not
+from tests.support.shared import Shared
 
 TOOLBOX = "dockernb/toolbox"
 
 
 @pytest.fixture(scope="module", params=["vm", "container"])
-def plain(request: pytest.FixtureRequest) -> Iterator[LabHost]:
+def plain(request: pytest.FixtureRequest) -> LabHost:
     """A lab host of each provider; each test leaves it as it was."""
-    if request.param == "vm":
-        running: LabHost = request.getfixturevalue("running_host")
-        running.reset()
-        yield running
-        return
-    if reason := why_not():
+    if request.param == "container" and (reason := why_not()):
         pytest.skip(reason)
-    request.getfixturevalue("learner")
-    running = start("tests-plain", provider="container", owner=os.getpid())
-    yield running
-    running.stop()
+    shared: Shared = request.getfixturevalue(f"shared_{request.param}")
+    return shared.pristine()
 
 
 @pytest.fixture
