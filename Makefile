@@ -33,7 +33,7 @@ thorough: ## what takes hours, kept in build/thorough and resumed there (PART=le
 fast: ## style, types, and the tests that need no engine
 	@sh .ci/setup tools
 	$(checks)
-	.venv/bin/pytest -q tests/fast
+	.venv/bin/pytest -q -n auto tests/fast
 
 lint: ## style and types
 	@sh .ci/setup tools
