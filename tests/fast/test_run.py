@@ -87,7 +87,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Any:
     def once(*options: str) -> tuple[dict[str, str], str]:
         seen = Seen()
         result = pytester.runpytest_inprocess(
-            *("-p", "tests.conftest", "-p", "no:cacheprovider", "-c", os.devnull),
+            *("-p", "tests.conftest", "-p", "no:cacheprovider", "-p", "no:nbval", "-c", os.devnull),
             *(f"--rootdir={pytester.path}", *options, "tests"),
             plugins=[seen],
         )
