@@ -16,22 +16,19 @@ from dockernb.labhost import LabHost
 from dockernb.session import Lab, magic
 from tests.support.inspected import flat, plain
 
-# The lesson's own `lab.twin()` shows what came since its last call, so what we take in between is kept for it.
+# A recorder of our own beside the lesson's: what `lab.twin()` shows is as it is without us.
 WRITE_DOWN = """
 import json as _json, pathlib as _pathlib
 from dockernb.session import magic as _magic
-from dockernb.session.twin import Script as _Script
-_said, _kept = [], []
-_take, _on_host, _run_cell = lab.twin, type(lab.host).run, _magic.run_cell
+from dockernb.session.twin import Recorder as _Recorder
+_said, _ours, _theirs = [], _Recorder(), lab._recorder
+_ours._requests.extend(_theirs._requests)
+_record, _on_host, _run_cell = _theirs.record, type(lab.host).run, _magic.run_cell
+def _both(*args, **options):
+    _record(*args, **options)
+    _ours.record(*args, **options)
 def _note():
-    script = _take()
-    _said.extend(["line", line] for line in script.lines)
-    _kept.extend(script.commands)
-def _twin():
-    _note()
-    shown = _Script(list(_kept))
-    _kept.clear()
-    return shown
+    _said.extend(["line", line] for line in _ours.take().lines)
 def _host(host, argv, **options):
     _note()
     _said.append(["host", [argv, options.get("input", b"").decode()]])
@@ -40,7 +37,7 @@ def _run(lab, script, **options):
     _note()
     _said.append(["cell", script])
     _run_cell(lab, script, **options)
-lab.twin, type(lab.host).run, _magic.run_cell = _twin, _host, _run
+_theirs.record, type(lab.host).run, _magic.run_cell = _both, _host, _run
 """
 HAND_OVER = """
 _note()
