@@ -123,6 +123,7 @@ def test_the_solution_passes_all_five(lab: Lab, ours: System) -> None:
         assert result.passed, str(result)
 
 
+@pytest.mark.thorough("engine")
 def test_another_solution(lab: Lab) -> None:
     """The password by the shell, restarts that are counted, a dump as text that is made in the server's container."""
     export = "export DATABASE_URL=postgresql://notes:$(cat /run/secrets/password)@db/notes"
@@ -295,6 +296,7 @@ def test_a_disaster_that_did_not_reach_the_notes(lab: Lab) -> None:
     assert "have survived without restore()" in system.disaster().sentence
 
 
+@pytest.mark.thorough("engine")
 def test_a_drill_touches_nothing_of_others(lab: Lab, ours: System) -> None:
     """Another lesson's container, network and volume stay."""
     other = Lab("16-storage-performance", lab.host)

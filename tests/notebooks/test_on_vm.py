@@ -16,16 +16,13 @@ from tests.support.shared import Shared
 ONLY_HERE = {
     "04-overlay-swarm": "several machines on a segment, IPVS, an encrypted overlay",
     "05-macvlan": "VLANs, ipvlan",
-    "09-troubleshoot-and-measure": "netem, ipvlan, figures of an emulated machine",
-    "10-volumes": "ext4 on a loop device",
+    "09-troubleshoot-and-measure": "netem, ipvlan",
     "12-network-storage": "kernel clients of NFS and SMB",
-    "16-storage-performance": "loop devices, dm-crypt, NFS",
+    "16-storage-performance": "loop devices, dm-crypt",
 }
-ONE_OF_A_KIND = {
-    "00-start-here": "the first cell, a reset, kernels",
-    "01-network-model": "the kernel's own view: a driver of one's own, rules, cables",
-    "07-segmentation-and-policy": "panel, probes, policy; 06 runs in the browser",
-    "13-database-with-backups": "a database, clocks, health",
+ONE_OF_A_KIND = {  # and 06 in the browser: networks, panel, probes
+    "01-network-model": "the kernel's own view, a driver, rules",
+    "13-database-with-backups": "volumes, a database, health",
 }
 
 
