@@ -39,7 +39,7 @@ def fetch(
     scheme: str = "http",
     method: str = "GET",
     body: Any = None,
-    wait: float = 30.0,
+    wait: float = 60.0,
 ) -> Answer:
     """Ask a published port, waiting until the server behind it has started.
 
