@@ -10,7 +10,9 @@ from jupyter_client.manager import KernelManager
 
 from dockernb.labhost import LabHost
 from tests.support.shared import Shared
+from tests.support.waiting import wait_for
 
+BUSY = 30.0  # seconds, for what happens on the lab host
 SOON = 15.0  # seconds; an interrupt waits for no limit of ours, and on a busy machine a kernel takes a while to say so
 
 
@@ -40,7 +42,7 @@ class Kernel:
     def interrupt(self, code: str, begun: Callable[[], bool]) -> None:
         """Run a cell until the condition holds, interrupt it, and see it end as interrupted."""
         request = self.client.execute(code)
-        until(begun)
+        assert wait_for(begun, BUSY)
         self.manager.interrupt_kernel()
         deadline = time.monotonic() + SOON
         while True:
@@ -50,13 +52,6 @@ class Kernel:
         assert reply["content"]["status"] == "error", reply["content"]
         [sentence] = reply["content"]["traceback"]
         assert sentence.startswith("Interrupted")
-
-
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, "not so within 30 s"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +83,7 @@ def running(host: LabHost, pattern: str) -> bool:
 def test_a_measurement(kernel: Kernel, running_host: LabHost) -> None:
     measure = "dn.compare(lab, {'bridge': dn.Iperf3('one', 'two')}, runs=5, seconds=20)"
     kernel.interrupt(measure, lambda: running(running_host, "iperf3.*-c"))
-    until(lambda: not running(running_host, "iperf3"))
+    assert wait_for(lambda: not running(running_host, "iperf3"), BUSY)
     assert "reachable" in kernel.run(
         "print(dn.reach(lab, ['one'], ['two'], protocols=['icmp']).outcome('one', 'two', 'address').value)"
     )
@@ -96,7 +91,7 @@ def test_a_measurement(kernel: Kernel, running_host: LabHost) -> None:
 
 def test_a_command_line(kernel: Kernel, running_host: LabHost) -> None:
     kernel.interrupt("%%docker\nsleep 4321", lambda: running(running_host, "sleep 4321"))
-    until(lambda: not running(running_host, "sleep 4321"))
+    assert wait_for(lambda: not running(running_host, "sleep 4321"), BUSY)
     assert "one" in kernel.run("%docker ps --format {{.Names}}")
 
 
