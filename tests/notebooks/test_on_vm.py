@@ -18,11 +18,10 @@ ONLY_HERE = {
     "05-macvlan": "VLANs, ipvlan",
     "09-troubleshoot-and-measure": "netem, ipvlan",
     "12-network-storage": "kernel clients of NFS and SMB",
-    "16-storage-performance": "loop devices, dm-crypt",
+    "16-storage-performance": "loop devices, dm-crypt; volumes and a database, too",
 }
 ONE_OF_A_KIND = {  # and 06 in the browser: networks, panel, probes
     "01-network-model": "the kernel's own view, a driver, rules",
-    "13-database-with-backups": "volumes, a database, health",
 }
 
 
