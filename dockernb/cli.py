@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dockernb.errors import DockernbError, HostError
-from dockernb.labhost import DEFAULT_NAME, LabHost, join, store
+from dockernb.labhost import DEFAULT_NAME, LabHost, debian, join, store
 from dockernb.labhost import start as start_host
 
 EPILOG = """
@@ -33,8 +33,9 @@ A lab host ends with the shell (or JupyterLab) that started it. Nothing in it re
 exit codes: 0 all is well; 1 it did not work, and one sentence on standard error says what to do;
 2 the command line is wrong; 3 no lab host is running. `run` ends with the exit code of its command.
 
-environment: DOCKERNB_PROVIDER (vm, container or auto), DOCKERNB_MIRROR (a Debian mirror to build from),
-XDG_CACHE_HOME and XDG_STATE_HOME (where templates and running hosts are kept).
+environment: DOCKERNB_PROVIDER (vm, container or auto), DOCKERNB_ENGINE (testing or stable),
+DOCKERNB_MIRROR (a Debian mirror to build from), XDG_CACHE_HOME and XDG_STATE_HOME (where templates and running
+hosts are kept).
 """
 
 NOT_RUNNING = 3
@@ -75,16 +76,24 @@ def _parser() -> argparse.ArgumentParser:
     def named(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--name", default=DEFAULT_NAME, help="which lab host (default: %(default)s)")
 
+    def made_of(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--provider", choices=("auto", "vm", "container"), help="default: auto")
+        sub.add_argument(
+            "--engine",
+            choices=tuple(debian.ENGINES),
+            help=f"the Debian suite that the Docker Engine comes from (default: {debian.DEFAULT_ENGINE})",
+        )
+
     sub = command("doctor", doctor, "say what works on this machine, what is missing, and how to get it")
     sub.add_argument("--json", action="store_true", help="for programs")
 
     sub = command("build", build, "build the lab host, unless that is done (about two minutes)")
     sub.add_argument("--force", action="store_true", help="build again even if it is there")
-    sub.add_argument("--provider", choices=("auto", "vm", "container"), help="for which provider")
+    made_of(sub)
 
     sub = command("start", start, "start a lab host, or say that it runs")
     named(sub)
-    sub.add_argument("--provider", choices=("auto", "vm", "container"), help="default: auto")
+    made_of(sub)
 
     sub = command("status", status, "show the lab hosts that run, their ports, and the disk space used")
     sub.add_argument("--json", action="store_true", help="for programs")
@@ -128,40 +137,40 @@ class Finding:
 
 def findings() -> list[Finding]:
     """What doctor looks at. Nothing is started or changed."""
-    from dockernb.labhost import container, qemu, template, vm  # noqa: PLC0415  (not needed by the quick commands)
+    from dockernb.labhost import container, providers, qemu, template, vm  # noqa: PLC0415  (quick commands need none)
 
     found = [Finding("python", True, platform.python_version())]
-    lacks = vm.missing()
+    engine = providers.choose_engine()
+    lacks = vm.missing(engine)
     if shutil.which(qemu.PROGRAM):
         found.append(Finding("qemu", True, f"{qemu.version()}, {qemu.accelerator().name.upper()}"))
     elif sys.platform == "linux":
         lacks += template.missing()  # all of it at once, so that one command gets it
-    built = template.find() if not lacks else None
+    built = template.find(engine) if not lacks else None
     found.append(Finding("vm provider", not lacks, lacks[0] if lacks else "works", _command(lacks)))
     if lacks and (conda := os.environ.get("CONDA_PREFIX")):
         says = f"{conda} has no QEMU, because conda-forge has none that runs a whole machine"
         found.append(Finding("conda", False, says, "it comes from the system, or Docker takes its place"))
     if built:
-        says = (
-            f"built {built.manifest['built']}, {store.size(built.directory) / 1e6:.0f} MB, {built.directory}"
-        )
+        made = built.manifest
+        says = f"Docker {made['docker']} of Debian {made['engine']}, built {made['built']}, "
+        says += f"{store.size(built.directory) / 1e6:.0f} MB, {built.directory}"
         try:
             built.check()
             misfit = built.misfit()
-            fix = "dockernb build --force" if misfit else ""
-            found.append(
-                Finding(
-                    "template", not misfit, f"{says}; {misfit}, so it boots cold" if misfit else says, fix
-                )
+            faults = [f"{misfit}, so it boots cold"] * bool(misfit) + [made["note"].rstrip(".")] * bool(
+                made["note"]
             )
+            fix = "dockernb build --force" if faults else ""
+            found.append(Finding("template", not faults, "; ".join([says, *faults]), fix))
         except DockernbError as problem:
             found.append(Finding("template", False, str(problem), "dockernb build --force"))
     elif not lacks:
         found.append(
             Finding("template", True, "not built yet: the first start builds it, or `dockernb build`")
         )
-    engine, problem_text = container.find_engine()
-    found.append(Finding("container provider", engine is not None, engine or problem_text))
+    outer, problem_text = container.find_engine()
+    found.append(Finding("container provider", outer is not None, outer or problem_text))
     free = shutil.disk_usage(_existing(store.cache())).free
     enough = built is not None or free > template.SPACE_NEEDED
     found.append(
@@ -200,16 +209,18 @@ def build(options: argparse.Namespace) -> int:
     from dockernb.labhost import providers  # noqa: PLC0415
 
     with _progress("Building the lab host", 150) as report:
-        providers.choose(options.provider).prepare(report, force=options.force)
+        providers.choose(options.provider, options.engine).prepare(report, force=options.force)
     return 0
 
 
 def start(options: argparse.Namespace) -> int:
     """Start a lab host."""
     running = join(options.name)
-    if running is None:
+    if running is None or options.engine not in (None, running.engine):
         with _progress("Starting the lab host", 1.5) as report:
-            running = start_host(options.name, provider=options.provider, report=report)
+            running = start_host(
+                options.name, provider=options.provider, engine=options.engine, report=report
+            )
     for note in running.notes:
         print(note)
     flag = "" if options.name == DEFAULT_NAME else f" --name {shlex.quote(options.name)}"

@@ -28,12 +28,14 @@ session.show_waiting(progress)
 
 
 @overload
-def lab(name: str, *, provider: str | None = None) -> Lab: ...
+def lab(name: str, *, provider: str | None = None, engine: str | None = None) -> Lab: ...
 @overload
-def lab(name: str, *, nodes: int, provider: str | None = None) -> session.Cluster: ...
+def lab(
+    name: str, *, nodes: int, provider: str | None = None, engine: str | None = None
+) -> session.Cluster: ...
 
 
-def lab(name: str, *, nodes: int = 1, provider: str | None = None) -> Lab:
+def lab(name: str, *, nodes: int = 1, provider: str | None = None, engine: str | None = None) -> Lab:
     """Open a lesson: start or join the lab host, show what it is, and return the session.
 
     In a notebook `%%docker` and `%docker` then run command lines on this lab host; see `dockernb.session.magic`.
@@ -43,6 +45,7 @@ def lab(name: str, *, nodes: int = 1, provider: str | None = None) -> Lab:
         nodes: How many lab hosts. Several are joined by a segment of their own and called node1, node2, …; the session
             has them as `lab.nodes`, and `lab.host` and `lab.docker` mean the first.
         provider: "vm", "container" or "auto" (the default), for a host that has to be started.
+        engine: "testing" (the default) or "stable", the Debian suite that its engine comes from.
 
     Raises:
         LabError: There is no such lesson.
@@ -55,9 +58,11 @@ def lab(name: str, *, nodes: int = 1, provider: str | None = None) -> Lab:
             "Starting the lab host" if nodes == 1 else f"Starting {nodes} lab hosts", 1.5 * nodes
         ) as bar:
             if nodes == 1:
-                opened = session.open_lab(name, provider=provider, report=bar.report)
+                opened = session.open_lab(name, provider=provider, engine=engine, report=bar.report)
             else:
-                opened = session.open_cluster(name, nodes, provider=provider, report=bar.report)
+                opened = session.open_cluster(
+                    name, nodes, provider=provider, engine=engine, report=bar.report
+                )
             conditions = opened.host.conditions
     except UnavailableError as problem:
         raise UnavailableError(f"{problem} {SAVED}") from problem
@@ -89,18 +94,19 @@ def _register_magics(lab: Lab) -> None:
     transformers[:] = [one for one in transformers if not isinstance(one, Needs)] + [Needs(lab.host)]
 
 
-def hosts(count: int, *, provider: str | None = None) -> Hosts:
+def hosts(count: int, *, provider: str | None = None, engine: str | None = None) -> Hosts:
     """Start several lab hosts joined by a segment of their own.
 
     Args:
         count: How many, 2 to 8.
         provider: "vm", "container" or "auto" (the default).
+        engine: "testing" (the default) or "stable", the Debian suite that its engine comes from.
 
     Raises:
         HostError: The count is out of range, or one did not start.
     """
     with progress(f"Starting {count} lab hosts", 1.5 * count) as bar:
-        return start_several(count, provider=provider, report=bar.report)
+        return start_several(count, provider=provider, engine=engine, report=bar.report)
 
 
 def compare(

@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dockernb.errors import BuildError, DockernbError, HostError
-from dockernb.labhost import container_init, rootfs, store, template
+from dockernb.labhost import container_init, debian, rootfs, store, template
 from dockernb.labhost.channel import Channel
 from dockernb.labhost.credentials import Credentials
 from dockernb.labhost.engine import connect, connected, find_engine, sentence, sentences
@@ -73,32 +73,33 @@ DEVICE_RULES = ["c 10:237 rwm", "b 7:* rwm", "c 10:229 rwm", "c 10:200 rwm"]
 # --- Image and images ---
 
 
-def _tag() -> str:
+def _tag(engine: str) -> str:
     """The part of a recipe's digest that names its image and its volume."""
-    return rootfs.recipe_digest()[:12]
+    return rootfs.recipe_digest(engine)[:12]
 
 
-def _images_volume() -> str:
-    return f"{NETWORK}-images-{_tag()}"
+def _images_volume(engine: str) -> str:
+    return f"{NETWORK}-images-{_tag(engine)}"
 
 
-def prepared(client: "docker.DockerClient") -> bool:
+def prepared(client: "docker.DockerClient", engine: str = debian.DEFAULT_ENGINE) -> bool:
     """Whether the engine has this recipe's lab host. The tag is given last, so what has it is complete."""
     from docker.errors import NotFound  # noqa: PLC0415
 
     try:
-        client.images.get(f"{REPOSITORY}:{_tag()}")
-        client.volumes.get(_images_volume())
+        client.images.get(f"{REPOSITORY}:{_tag(engine)}")
+        client.volumes.get(_images_volume(engine))
     except NotFound:
         return False
     return True
 
 
-def prepare(url: str, report: Report, *, force: bool = False) -> None:
+def prepare(url: str, report: Report, *, engine: str = debian.DEFAULT_ENGINE, force: bool = False) -> None:
     """Build the lab host and bring it into the learner's engine, unless it is there.
 
     Args:
-        url: The engine.
+        url: The learner's engine.
+        engine: Which suite the engine inside comes from, a key of `debian.ENGINES`.
         report: Told what is being done and the fraction that is done.
         force: Do it again even if it is there.
 
@@ -107,30 +108,33 @@ def prepare(url: str, report: Report, *, force: bool = False) -> None:
         UnavailableError: The engine does not answer.
     """
     with connected(url) as client:
-        if not force and prepared(client):
+        if not force and prepared(client, engine):
             return
         with store.locked(
             store.cache() / "build.lock",
             1800,
             lambda: report("Another dockernb is building; waiting for it", 0.0),
         ):
-            if not force and prepared(client):
+            if not force and prepared(client, engine):
                 return
             store.need_space(store.cache(), rootfs.SPACE_NEEDED, "Building the lab host")
             with tempfile.TemporaryDirectory(prefix="unfinished-", dir=store.cache()) as work:
-                template.build_rootfs(Path(work), "container", lambda text, part: report(text, 0.6 * part))
+                template.build_rootfs(
+                    Path(work), "container", engine, lambda text, part: report(text, 0.6 * part)
+                )
                 with sentences(BuildError):
-                    _bring(client, Path(work) / "labhost.tar", report)
+                    _bring(client, engine, Path(work), report)
     report("The lab host is in your engine", 1.0)
 
 
-def _bring(client: "docker.DockerClient", tar: Path, report: Report) -> None:
+def _bring(client: "docker.DockerClient", engine: str, work: Path, report: Report) -> None:
     """Import the file system as an image, and load the images into a volume of their own."""
-    tag, unfinished = _tag(), f"unfinished-{_tag()}"
+    tar, note = work / "labhost.tar", json.loads((work / "packages.json").read_text())["note"]
+    tag, unfinished = _tag(engine), f"unfinished-{_tag(engine)}"
     _remove_prepared(client, f"{LABEL}recipe={tag}")  # forced, or left by an attempt that was interrupted
     report("Bringing the lab host into your engine", 0.6)
     start, end = _member(tar, container_init.IMAGES)
-    labels = [f"LABEL {LABEL}recipe={tag}"]
+    labels = [f"LABEL {LABEL}recipe={tag}", f"LABEL {LABEL}note={json.dumps(note)}"]
     # The images go into the volume, so they are left out of the image.
     answer = client.api.import_image_from_data(
         _bytes_of(tar, (0, start), (end, tar.stat().st_size)),
@@ -140,9 +144,12 @@ def _bring(client: "docker.DockerClient", tar: Path, report: Report) -> None:
     )
     _complain(answer)
     report("Loading the images", 0.8)
-    client.volumes.create(_images_volume(), labels={f"{LABEL}recipe": tag})
+    client.volumes.create(_images_volume(engine), labels={f"{LABEL}recipe": tag})
     config = _create_config(client, f"{REPOSITORY}:{unfinished}", ["seed"], {})
-    config["HostConfig"] |= {"NetworkMode": "none", "Binds": [f"{_images_volume()}:{container_init.DATA}"]}
+    config["HostConfig"] |= {
+        "NetworkMode": "none",
+        "Binds": [f"{_images_volume(engine)}:{container_init.DATA}"],
+    }
     seeder = _create(client, config)
     try:
         client.api.put_archive(seeder, "/", _bytes_of(tar, (start, end), end_marker=True))
@@ -394,15 +401,17 @@ class ContainerMachine:
 
     def _create(self, loop: asyncio.AbstractEventLoop) -> tuple[str, "Attachment"]:
         """Create the container, attach to it and start it; everything here may block."""
-        assert self.plan.engine is not None
+        assert self.plan.outer is not None
         if self._client is None:
-            self._client = connect(self.plan.engine)
-        client = self._client
-        if not prepared(client):
+            self._client = connect(self.plan.outer)
+        client, image = self._client, f"{REPOSITORY}:{_tag(self.plan.engine)}"
+        if not prepared(client, self.plan.engine):
             raise HostError("The lab host is not in your engine: run `dockernb build`.")
         labels = {f"{LABEL}host": self.plan.name, f"{LABEL}directory": str(self.plan.directory)}
         self._remove_leftovers(client, labels)
-        config = _create_config(client, f"{REPOSITORY}:{_tag()}", ["host"], labels)
+        note = client.images.get(image).labels.get(f"{LABEL}note")
+        self.facts.notes = [note] if note else []
+        config = _create_config(client, image, ["host"], labels)
         # Standard input closes with the client that is attached to it: the agent ends when this process does,
         # however that ends, and AutoRemove takes the container and its anonymous volume away.
         config |= {"OpenStdin": True, "StdinOnce": True, "AttachStdin": True, "AttachStdout": True}
@@ -415,7 +424,7 @@ class ContainerMachine:
             "AutoRemove": True,
             "NetworkMode": NETWORK,
             "PortBindings": {f"{container_init.API_PORT}/tcp": [binding]},
-            "Binds": [f"{_images_volume()}:{container_init.STORE}:ro"],
+            "Binds": [f"{_images_volume(self.plan.engine)}:{container_init.STORE}:ro"],
         }
         with store.locked(store.cache() / "network.lock", 60):  # nobody removes it in between
             network = _ensure_network(client)

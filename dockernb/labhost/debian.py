@@ -24,6 +24,11 @@ from urllib.parse import unquote
 from dockernb.errors import BuildError
 
 SUITE = "trixie"
+# Where the engine comes from, by the name that a learner gives: readers have a newer one than Debian stable.
+ENGINES = {"testing": "forky", "stable": SUITE}
+DEFAULT_ENGINE = "stable"
+# What the engine's suite may bring; everything else, the C library above all, stays stable's.
+ENGINE_PACKAGES = "docker.io docker-cli docker-compose containerd runc crun"
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -114,7 +119,12 @@ class Package:
 
 
 def fetch(
-    workdir: Path, names: Sequence[str], withheld: Sequence[str], *, progress: Callable[[float], None]
+    workdir: Path,
+    names: Sequence[str],
+    withheld: Sequence[str],
+    *,
+    engine: str,
+    progress: Callable[[float], None],
 ) -> list[Package]:
     """Download packages and what they depend on, verified against Debian's archive keys.
 
@@ -122,13 +132,15 @@ def fetch(
         workdir: a directory for apt's indexes and downloads; made when missing.
         names: the packages wanted.
         withheld: packages that apt takes for installed, so that it fetches neither them nor what they need.
+        engine: which suite the engine comes from, a key of :data:`ENGINES`.
         progress: called with the fraction downloaded, 0 to 1.
 
     Returns:
         The packages, sorted by name.
 
     Raises:
-        BuildError: apt or the keyring is missing, the mirror does not answer, or there is no space.
+        BuildError: apt or the keyring is missing, the mirror does not answer, it has no such suite, the suite's
+            engine does not fit the rest, or there is no space.
     """
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise BuildError(
@@ -137,14 +149,18 @@ def fetch(
         )
     if not KEYRING.exists():
         raise BuildError(f"{KEYRING} is missing: run 'apt-get install debian-archive-keyring' as root.")
-    config = _configure_apt(workdir, withheld)
+    config = _configure_apt(workdir, withheld, ENGINES[engine])
     _apt(config, ["update"], progress=lambda fraction: None)
     _apt(config, ["install", "--download-only", *names], progress=progress)
     return sorted((Package.of(file) for file in (workdir / "archives").glob("*.deb")), key=lambda p: p.name)
 
 
-def _configure_apt(workdir: Path, withheld: Sequence[str]) -> Path:
-    """Write an apt configuration that neither reads nor touches the learner's own apt, save for its proxy."""
+def _configure_apt(workdir: Path, withheld: Sequence[str], engine_suite: str) -> Path:
+    """Write an apt configuration that neither reads nor touches the learner's own apt.
+
+    But for its proxy, and whether it minds that an index is out of date: a mirror that was frozen on a day has to be
+    allowed by whoever froze it.
+    """
     debian = architecture().debian
     for directory in ("lists/partial", "archives/partial", "etc/apt.conf.d", "etc/preferences.d"):
         (workdir / directory).mkdir(parents=True, exist_ok=True)
@@ -155,7 +171,18 @@ def _configure_apt(workdir: Path, withheld: Sequence[str]) -> Path:
             for name in withheld
         )
     )
-    (workdir / "etc/sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n")
+    (workdir / "etc/sources.list").write_text(
+        "".join(
+            f"deb [signed-by={KEYRING}] {mirror()} {suite} main\n" for suite in sorted({SUITE, engine_suite})
+        )
+    )
+    if engine_suite != SUITE:
+        # Below 100 nothing is taken of itself, and above 500 it wins over stable: apt_preferences(5). What only the
+        # other suite has is taken where a dependency asks for it.
+        (workdir / "etc/preferences.d/engine").write_text(
+            f"Package: *\nPin: release n={engine_suite}\nPin-Priority: 100\n\n"
+            f"Package: {ENGINE_PACKAGES}\nPin: release n={engine_suite}\nPin-Priority: 990\n"
+        )
     settings = {
         "Dir::Etc": workdir / "etc",
         "Dir::State": workdir,
@@ -175,8 +202,8 @@ def _configure_apt(workdir: Path, withheld: Sequence[str]) -> Path:
     lines = [f'{name} "{value}";' for name, value in settings.items()]
     lines.append(f'APT::Architectures {{ "{debian}"; }};')
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, timeout=30, check=False)
-    is_proxy = re.compile(r"Acquire::https?::(\S+::)?Proxy\b")
-    lines += [line for line in dump.stdout.splitlines() if is_proxy.match(line)]
+    is_theirs = re.compile(r"Acquire::(https?::(\S+::)?Proxy|Check-Valid-Until|Max-ValidTime)\b")
+    lines += [line for line in dump.stdout.splitlines() if is_theirs.match(line)]
     config = workdir / "apt.conf"
     config.write_text("\n".join(lines) + "\n")
     return config
@@ -228,6 +255,10 @@ def _apt_error(complaints: Sequence[str]) -> BuildError:
         return BuildError(
             f"The Debian mirror {mirror()} cannot be used ({first}): "
             "check the network, or set DOCKERNB_MIRROR to a mirror that answers."
+        )
+    if "broken packages" in text or "no installation candidate" in text or "Unable to locate" in text:
+        return BuildError(
+            f"The packages of {mirror()} do not fit one another today ({first}): try again tomorrow."
         )
     return BuildError(f"apt-get failed: {first}.")
 

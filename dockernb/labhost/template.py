@@ -78,16 +78,16 @@ class Template:
         return None
 
 
-def directory() -> Path:
-    """Where the template of this recipe and this kind of machine belongs."""
-    made_of = f"{rootfs.recipe_digest()}{qemu.machine_digest()}{SHARE}{SETTLE}"
+def directory(engine: str = debian.DEFAULT_ENGINE) -> Path:
+    """Where the template of this recipe, this engine and this kind of machine belongs."""
+    made_of = f"{rootfs.recipe_digest(engine)}{qemu.machine_digest()}{SHARE}{SETTLE}"
     digest = hashlib.sha256(made_of.encode()).hexdigest()[:12]
-    return store.cache() / f"template-{digest}-{qemu.accelerator().name}"
+    return store.cache() / f"template-{engine}-{digest}-{qemu.accelerator().name}"
 
 
-def find() -> Template | None:
+def find(engine: str = debian.DEFAULT_ENGINE) -> Template | None:
     """The template that fits this recipe, one's own or the one that all users share; None when there is none."""
-    own = directory()
+    own = directory(engine)
     return _read(own) or _read(store.shared_cache() / own.name)
 
 
@@ -114,17 +114,18 @@ def missing() -> list[str]:
     return lacks
 
 
-def build(report: Report, *, force: bool = False) -> Template:
+def build(report: Report, *, engine: str = debian.DEFAULT_ENGINE, force: bool = False) -> Template:
     """Build the template, unless it is there.
 
     Args:
+        engine: Which suite the engine comes from, a key of `debian.ENGINES`.
         report: Told what is being done and the fraction that is done.
         force: Build again even if a complete one is there.
 
     Raises:
         BuildError: A program is missing, the mirror cannot be reached, the disk is full, or the machine did not boot.
     """
-    target = directory()
+    target = directory(engine)
     with store.locked(
         store.cache() / "build.lock",
         1800,
@@ -139,12 +140,14 @@ def build(report: Report, *, force: bool = False) -> Template:
         work = Path(tempfile.mkdtemp(prefix="unfinished-", dir=store.cache()))
         try:
             started = time.time()
-            build_rootfs(work, "vm", lambda text, part: report(text, 0.4 * part))
+            build_rootfs(work, "vm", engine, lambda text, part: report(text, 0.4 * part))
             asyncio.run(_freeze(work, lambda text, part: report(text, 0.4 + 0.6 * part)))
             _finish(work, time.time() - started)
             # A machine that still runs on an older template keeps its files; nobody else will want them.
+            others = tuple(f"template-{name}-" for name in debian.ENGINES if name != engine)
             for old in {target, *store.cache().glob(f"template-*-{qemu.accelerator().name}")}:
-                shutil.rmtree(old, ignore_errors=True)
+                if not old.name.startswith(others):
+                    shutil.rmtree(old, ignore_errors=True)
             work.rename(target)
         except OSError as problem:
             raise BuildError(f"The lab host could not be built: {problem.strerror or problem}.") from problem
@@ -163,8 +166,12 @@ def _finish(work: Path, seconds: float) -> None:
     for path in work.iterdir():
         if path.name not in kept:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    made = json.loads((work / "packages.json").read_text())
     manifest = {
-        "recipe": rootfs.recipe_digest(),
+        "recipe": made["recipe"],
+        "engine": made["engine"],
+        "docker": made["packages"]["docker.io"].partition("+")[0],
+        "note": made["note"],
         "qemu": qemu.version(),
         "accelerator": qemu.accelerator().name,
         "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -319,18 +326,19 @@ async def resume(machine: qemu.Qemu, template: Template) -> None:
     await machine.monitor("cont")
 
 
-def build_rootfs(work: Path, kind: str, report: Report) -> None:
+def build_rootfs(work: Path, kind: str, engine: str, report: Report) -> None:
     """Build the root file system in a process of its own, so that one who is not root has fakeroot around it.
 
     Args:
         work: Empty directory for the results.
         kind: "vm" (kernel, initrd, disk) or "container" (one tar).
+        engine: Which suite the engine comes from, a key of `debian.ENGINES`.
         report: Told what is being done and the fraction that is done.
 
     Raises:
         BuildError: In one sentence.
     """
-    command = [sys.executable, "-m", "dockernb.labhost.rootfs", kind, str(work)]
+    command = [sys.executable, "-m", "dockernb.labhost.rootfs", kind, str(work), engine]
     if os.geteuid() != 0:
         if not shutil.which("fakeroot"):
             raise BuildError(

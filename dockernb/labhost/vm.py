@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dockernb.errors import HostError
-from dockernb.labhost import control, qemu, store, template
+from dockernb.labhost import control, debian, qemu, store, template
 from dockernb.labhost.credentials import Credentials
 from dockernb.labhost.machine import Facts, Plan, PortError, free_port
 
@@ -21,14 +21,14 @@ COPY_LIMIT = 120.0  # seconds for the memory's file, a third of a gigabyte
 LISTEN_LIMIT = 10.0  # seconds for a socket of the segment
 
 
-def missing() -> list[str]:
+def missing(engine: str = debian.DEFAULT_ENGINE) -> list[str]:
     """What this provider lacks here, one sentence each; empty when it can work."""
     lacks = []
     if sys.platform != "linux":
         return ["It needs Linux; elsewhere use Docker Desktop and the container provider."]
     if not shutil.which(qemu.PROGRAM):
         lacks.append(f"{qemu.PROGRAM} is not installed: `sudo apt-get install qemu-system-x86`.")
-    elif template.find() is None:
+    elif template.find(engine) is None:
         lacks += template.missing()
     return lacks
 
@@ -49,14 +49,15 @@ class VmMachine:
 
     async def start(self) -> None:
         """Resume the template, or boot its disk when the saved memory does not fit this QEMU."""
-        found = template.find()
+        found = template.find(self.plan.engine)
         if found is None:
             raise HostError("The lab host has not been built yet: run `dockernb build`.")
         found.check()
+        self.facts.notes = [found.manifest["note"]] if found.manifest["note"] else []
         if misfit := found.misfit():
-            self.facts.notes = [
+            self.facts.notes.append(
                 f"Booted cold, which takes longer, because {misfit}; `dockernb build --force` mends it."
-            ]
+            )
         directory = self.plan.directory
         read_only = qemu.opens_memory_read_only()
         ram, copy = found.ram, directory / "ram"

@@ -186,10 +186,16 @@ class Cluster(Lab):
     """
 
     def __init__(
-        self, name: str, members: Hosts, *, provider: str | None = None, owner: int | None = None
+        self,
+        name: str,
+        members: Hosts,
+        *,
+        provider: str | None = None,
+        engine: str | None = None,
+        owner: int | None = None,
     ) -> None:
         self.members = members
-        self._options: dict[str, Any] = {"provider": provider, "owner": owner}
+        self._options: dict[str, Any] = {"provider": provider, "engine": engine, "owner": owner}
         self._journal = Journal()
         super().__init__(name, members[0])
         self.nodes = tuple(Machine(self, number) for number in range(len(members)))
@@ -389,7 +395,13 @@ def _leave(node: Machine) -> str:
 
 
 def open_cluster(
-    name: str, count: int, *, provider: str | None = None, owner: int | None = None, report: hosts.Report
+    name: str,
+    count: int,
+    *,
+    provider: str | None = None,
+    engine: str | None = None,
+    owner: int | None = None,
+    report: hosts.Report,
 ) -> Cluster:
     """Open a lesson's session on several lab hosts, those that run or new ones.
 
@@ -399,6 +411,7 @@ def open_cluster(
         name: The lesson.
         count: How many machines, 2 to 8.
         provider: "vm", "container" or "auto".
+        engine: "testing" (the default) or "stable", the Debian suite that its engine comes from.
         owner: Process id with which they end; default: the parent of this process.
         report: Told what is being done and the fraction that is done.
 
@@ -411,8 +424,8 @@ def open_cluster(
         for left in found[::-1]:
             if left is not None:
                 left.stop()
-    members = start_several(count, provider=provider, owner=owner, report=report)
-    cluster = Cluster(name, members, provider=provider, owner=owner)
+    members = start_several(count, provider=provider, engine=engine, owner=owner, report=report)
+    cluster = Cluster(name, members, provider=provider, engine=engine, owner=owner)
     if cluster.broken():
         report("Making the machines pristine, because their swarm has lost one", 0.5)
         cluster.reset()

@@ -259,12 +259,15 @@ def remove_volumes(client: docker.DockerClient, labels: Mapping[str, str]) -> tu
     return tuple(sorted(str(volume.name) for volume in volumes))
 
 
-def open_lab(name: str, *, provider: str | None = None, report: hosts.Report) -> Lab:
+def open_lab(
+    name: str, *, provider: str | None = None, engine: str | None = None, report: hosts.Report
+) -> Lab:
     """Open a lesson's session, on the running lab host or on a new one.
 
     Args:
         name: The lesson, which is the name of its notebook.
         provider: "vm", "container" or "auto", for a host that has to be started.
+        engine: "testing" (the default) or "stable", the Debian suite that its engine comes from.
         report: Told what is being done and the fraction that is done.
 
     Raises:
@@ -272,7 +275,7 @@ def open_lab(name: str, *, provider: str | None = None, report: hosts.Report) ->
         HostError: There is no lab host to be had.
     """
     wanted = os.environ.get("DOCKERNB_HOST", hosts.DEFAULT_NAME)
-    host = hosts.start(wanted, provider=provider, report=report)
+    host = hosts.start(wanted, provider=provider, engine=engine, report=report)
     return Lab(name, host)
 
 

@@ -43,7 +43,7 @@ class Impatient:
         self._watch = asyncio.run_coroutine_threadsafe(self.idle.watch(), self._loop)
 
     async def _make(self, name: str) -> VmMachine:
-        return VmMachine(Plan(name, "vm", os.getpid(), self.directory))
+        return VmMachine(Plan(name, "vm", os.getpid(), self.directory, "testing"))
 
     def _do(self, work):
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(120)

@@ -25,6 +25,10 @@ def quiet(text, fraction):
 # The recipe
 
 
+def test_each_engine_has_a_digest_of_its_own():
+    assert len({rootfs.recipe_digest(engine) for engine in debian.ENGINES}) == len(debian.ENGINES)
+
+
 def words(name):
     return debian.read_words((rootfs.RECIPE / name).read_text())
 
@@ -212,7 +216,9 @@ def test_a_damaged_package_is_named(tmp_path):
             r"not signed by Debian's keys .*debian-archive-keyring",
         ),
         ("You don't have enough free space in /x/archives/.", r"The disk became full"),
-        ("Unable to locate package foo", r"apt-get failed: Unable to locate package foo\."),
+        ("Unable to correct problems, you have held broken packages.", r"do not fit one another today"),
+        ("Unable to locate package foo", r"do not fit one another today \(Unable to locate package foo\)"),
+        ("Something else", r"apt-get failed: Something else\."),
     ],
 )
 def test_apts_complaints_become_one_sentence(complaint, sentence):
@@ -227,14 +233,75 @@ def test_apt_that_says_nothing():
 def test_no_apt(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name, path=None: None)
     with pytest.raises(BuildError, match="needs apt-get and dpkg-deb"):
-        debian.fetch(tmp_path, ["fio"], [], progress=lambda fraction: None)
+        debian.fetch(tmp_path, ["fio"], [], engine="stable", progress=lambda fraction: None)
 
 
 def test_no_keyring(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name, path=None: name)
     monkeypatch.setattr(debian, "KEYRING", tmp_path / "none.gpg")
     with pytest.raises(BuildError, match="install debian-archive-keyring"):
-        debian.fetch(tmp_path, ["fio"], [], progress=lambda fraction: None)
+        debian.fetch(tmp_path, ["fio"], [], engine="stable", progress=lambda fraction: None)
+
+
+def apts_settings(workdir, suite, monkeypatch, theirs=""):
+    said = subprocess.CompletedProcess([], 0, theirs, "")
+    monkeypatch.setattr(debian.subprocess, "run", lambda *args, **options: said)
+    return debian._configure_apt(workdir, [], suite).read_text()
+
+
+def test_the_engine_comes_from_its_suite_and_all_else_from_stable(tmp_path, monkeypatch):
+    apts_settings(tmp_path, debian.ENGINES["testing"], monkeypatch)
+    sources = (tmp_path / "etc/sources.list").read_text()
+    assert [line.split()[-2] for line in sources.splitlines()] == ["forky", "trixie"]
+    everything, engine = (tmp_path / "etc/preferences.d/engine").read_text().split("\n\n")
+    assert "Package: *\n" in everything
+    assert everything.endswith("Pin-Priority: 100")
+    assert "docker.io" in engine
+    assert "990" in engine
+
+
+def test_the_stable_engine_needs_no_other_suite(tmp_path, monkeypatch):
+    apts_settings(tmp_path, debian.ENGINES["stable"], monkeypatch)
+    assert (tmp_path / "etc/sources.list").read_text().count("\n") == 1
+    assert not list((tmp_path / "etc/preferences.d").iterdir())
+
+
+def test_of_the_machines_own_apt_the_proxy_and_the_validity_count(tmp_path, monkeypatch):
+    theirs = 'Acquire::http::Proxy "http://p:1";\nAcquire::Check-Valid-Until "false";\nAPT::Get::Force-Yes "true";\n'
+    settings = apts_settings(tmp_path, "trixie", monkeypatch, theirs)
+    assert 'Acquire::http::Proxy "http://p:1";' in settings
+    assert 'Acquire::Check-Valid-Until "false";' in settings
+    assert "Force-Yes" not in settings
+
+
+def offers(monkeypatch, **suites):
+    """A mirror: the sentence with which it refuses each engine, or None."""
+
+    def fetch(workdir, names, withheld, *, engine, progress):
+        if suites[engine]:
+            raise BuildError(suites[engine])
+        return [engine]
+
+    monkeypatch.setattr(debian, "fetch", fetch)
+
+
+def test_where_testing_cannot_be_had_the_stable_engine_comes_and_says_so(tmp_path, monkeypatch):
+    offers(monkeypatch, testing="They do not fit.", stable=None)
+    packages, engine, note = rootfs._fetch(tmp_path, [], [], "testing", quiet)
+    assert (packages, engine) == (["stable"], "stable")
+    assert "engine of Debian stable, because Debian testing's could not be had" in note
+    assert "(They do not fit)" in note
+
+
+def test_the_engine_that_was_asked_for_is_nothing_to_speak_of(tmp_path, monkeypatch):
+    offers(monkeypatch, testing=None, stable=None)
+    assert rootfs._fetch(tmp_path, [], [], "testing", quiet) == (["testing"], "testing", "")
+
+
+def test_without_any_engine_the_mirrors_own_fault_is_said(tmp_path, monkeypatch):
+    offers(monkeypatch, testing="No network.", stable="No network at all.")
+    with pytest.raises(BuildError, match="No network at all"):
+        rootfs._fetch(tmp_path, [], [], "testing", quiet)
 
 
 def test_no_mke2fs(tmp_path, monkeypatch):
@@ -253,13 +320,13 @@ def test_too_little_space_is_said_before_anything_is_fetched(tmp_path, monkeypat
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**10, 9 * 10**9, 10**9))
     with pytest.raises(BuildError, match=r"needs 2\.5 GB in .* and 1\.0 GB are free"):
-        rootfs.build(tmp_path, "vm", quiet)
+        rootfs.build(tmp_path, "vm", "stable", quiet)
 
 
 def test_neither_root_nor_fakeroot(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(BuildError, match="as root or under fakeroot"):
-        rootfs.build(tmp_path, "vm", quiet)
+        rootfs.build(tmp_path, "vm", "stable", quiet)
 
 
 @pytest.mark.parametrize(
@@ -271,7 +338,7 @@ def test_neither_root_nor_fakeroot(tmp_path, monkeypatch):
     ],
 )
 def test_a_build_that_fails_says_why_and_leaves_nothing(tmp_path, monkeypatch, capsys, problem, sentence):
-    def fail(workdir, kind, report):
+    def fail(workdir, kind, engine, report):
         (workdir / "tree").mkdir()
         (workdir / "apt").mkdir()
         (workdir / "wheels").mkdir()
@@ -279,7 +346,7 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(tmp_path, monkeypatch, c
 
     monkeypatch.setattr(rootfs, "_build", fail)
     monkeypatch.setattr(rootfs.signal, "signal", lambda number, handler: None)
-    assert rootfs.main(["vm", str(tmp_path)]) == 1
+    assert rootfs.main(["vm", str(tmp_path), "testing"]) == 1
     [line] = capsys.readouterr().out.splitlines()
     with pytest.raises(BuildError, match=sentence):
         raise BuildError(json.loads(line)["error"])

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dockernb.labhost import qemu, store, template
+from dockernb.errors import UnavailableError
+from dockernb.labhost import debian, providers, qemu, store, template
 
 
 @pytest.fixture
@@ -71,3 +72,20 @@ def test_how_memory_is_opened_does_not_decide_which_template_fits(monkeypatch: p
         monkeypatch.setattr(qemu, "version", lambda version=version: version)
         digests.add(qemu.machine_digest())
     assert len(digests) == 1
+
+
+def test_there_is_one_template_for_each_engine(places: tuple[Path, Path]) -> None:
+    put(places[0])
+    assert template.find() is not None
+    other = next(engine for engine in debian.ENGINES if engine != debian.DEFAULT_ENGINE)
+    assert template.find(other) is None
+
+
+def test_which_engine_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKERNB_ENGINE", raising=False)
+    assert providers.choose_engine() == debian.DEFAULT_ENGINE
+    monkeypatch.setenv("DOCKERNB_ENGINE", "stable")
+    assert providers.choose_engine() == "stable"
+    assert providers.choose_engine("testing") == "testing"
+    with pytest.raises(UnavailableError, match="There is no engine 'sid': use testing or stable"):
+        providers.choose_engine("sid")

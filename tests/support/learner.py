@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dockernb.labhost import container, rootfs, template
+from dockernb.labhost import container, debian, rootfs, template
 from tests.support import engine as native
 from tests.support.engine import Engine
 
@@ -24,7 +24,7 @@ def built(cache: Path) -> Path:
                 if old.is_dir():
                     shutil.rmtree(old)
             place.mkdir()
-            template.build_rootfs(place, "container", lambda text, fraction: None)
+            template.build_rootfs(place, "container", debian.DEFAULT_ENGINE, lambda text, fraction: None)
             (place / "tree").mkdir()
             unpack = [
                 "tar",
@@ -64,8 +64,9 @@ def prepared(place: Path, root: Path | None, home: Path) -> Iterator[Engine]:
 def at(outer: Engine, place: Path, home: Path) -> Iterator[None]:
     """This thread is in the network namespace of a learner's engine, and has that learner's directories."""
 
-    def already_built(work: Path, kind: str, report: object) -> None:
-        (work / "labhost.tar").symlink_to(place / "labhost.tar")
+    def already_built(work: Path, kind: str, engine: str, report: object) -> None:
+        for name in ("labhost.tar", "packages.json"):
+            (work / name).symlink_to(place / name)
 
     with outer.network(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", outer.docker_host)
