@@ -118,7 +118,7 @@ def test_the_mirror_is_one_variable(monkeypatch):
 
 
 def test_apt_neither_reads_nor_touches_the_learners_configuration(tmp_path):
-    config = debian._configure_apt(tmp_path / "apt", ["perl"])
+    config = debian._configure_apt(tmp_path / "apt", ["perl"], debian.SUITE)
     environment = os.environ | {"APT_CONFIG": str(config)}
     shown = subprocess.run(
         [
