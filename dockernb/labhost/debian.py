@@ -265,7 +265,7 @@ def _apt_error(complaints: Sequence[str]) -> BuildError:
 
 def unpack(
     packages: Sequence[Package], tree: Path, left_out: LeftOut, *, progress: Callable[[float], None]
-) -> None:
+) -> dict[str, str]:
     """Unpack packages into a directory, with their owners and modes (as fakeroot sees them).
 
     Args:
@@ -274,32 +274,41 @@ def unpack(
         left_out: the paths to leave out.
         progress: called with the fraction unpacked (by size), 0 to 1.
 
+    Returns:
+        Which package each file and link is of, by its path from the root without a leading slash.
+
     Raises:
         BuildError: a package is damaged.
         OSError: a file could not be written.
     """
     sizes = {package: package.file.stat().st_size for package in packages}
     done = 0
+    owners: dict[str, str] = {}
     # Most of the time goes into uncompressing: one package a processor, the largest first.
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
     try:
         jobs = {
-            pool.submit(_unpack_one, package, tree, left_out): size
+            pool.submit(_unpack_one, package, tree, left_out): package
             for package, size in sorted(sizes.items(), key=lambda item: -item[1])
         }
         for job in as_completed(jobs):
-            job.result()
-            done += jobs[job]
+            owners |= dict.fromkeys(job.result(), jobs[job].name)
+            done += sizes[jobs[job]]
             progress(done / sum(sizes.values()))
     finally:
         pool.shutdown(cancel_futures=True)
+    return owners
 
 
-def _unpack_one(package: Package, tree: Path, left_out: LeftOut) -> None:
+def _unpack_one(package: Package, tree: Path, left_out: LeftOut) -> list[str]:
+    files = []
     for member, archive in _members(package):
         if member.name and member.name not in left_out:
             (tree / member.name).parent.mkdir(parents=True, exist_ok=True)
             archive.extract(member, tree, numeric_owner=True)
+            if not member.isdir():
+                files.append(member.name)
+    return files
 
 
 def _members(package: Package) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:

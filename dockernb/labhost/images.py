@@ -2,8 +2,8 @@
 
 Each directory of ``recipe/images/`` is one image; the README there says how to read it. The archive has the
 format of ``docker save`` (https://github.com/moby/docker-image-spec/blob/main/v1.2.md): layers and
-configurations named by their digests, and ``manifest.json``. All images share the toolbox layer. The same
-inputs give the same bytes, and so the same image ids for everybody.
+configurations named by their digests, and ``manifest.json``. All images share the toolbox layer; the lean ones hide
+most of it, which costs them nothing. The same inputs give the same bytes, and so the same image ids for everybody.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -46,6 +47,9 @@ HOST_ONLY = (
     "var/lib/dockernb*",
 )
 
+# How a layer says that a file of a layer below is gone: github.com/opencontainers/image-spec/blob/main/layer.md
+WHITEOUT = ".wh."
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -72,6 +76,7 @@ class Image:
         config: Docker's ``config`` object, without what the base adds.
         directories: directories to make: path to ``owner`` (uid and gid, default 0) and ``mode`` (octal).
         links: symbolic links to make: path to target.
+        without: names of packages (patterns) whose files are hidden from it, though they lie in the toolbox below.
         rootfs: the files to lay over the base; the directory may be missing.
         wheel: where programs that Debian does not have come from, None for nearly all.
     """
@@ -82,6 +87,7 @@ class Image:
     config: dict[str, Any]
     directories: dict[str, dict[str, Any]]
     links: dict[str, str]
+    without: tuple[str, ...]
     rootfs: Path
     wheel: Wheel | None
 
@@ -96,6 +102,7 @@ class Image:
             recipe.get("config", {}),
             recipe.get("directories", {}),
             recipe.get("links", {}),
+            tuple(recipe.get("without", "").split()),
             directory / "rootfs",
             Wheel.read(recipe["wheel"]) if "wheel" in recipe else None,
         )
@@ -132,7 +139,9 @@ def fetch(directory: Path, machine: str) -> Fetched:
     }
 
 
-def write(tree: Path, archive: Path, *, architecture: str, fetched: Fetched) -> None:
+def write(
+    tree: Path, archive: Path, *, architecture: str, fetched: Fetched, owners: Mapping[str, str]
+) -> None:
     """Write the archive of all images.
 
     Args:
@@ -140,6 +149,7 @@ def write(tree: Path, archive: Path, *, architecture: str, fetched: Fetched) -> 
         archive: the file to write; scratch files lie beside it meanwhile.
         architecture: Docker's name of the computer's kind, such as ``amd64``.
         fetched: what :func:`fetch` has brought.
+        owners: which package each file of the tree is of; what no package has brought is not in it.
 
     Raises:
         OSError: the disk is full.
@@ -156,6 +166,8 @@ def write(tree: Path, archive: Path, *, architecture: str, fetched: Fetched) -> 
             with tarfile.open(file, "w", format=tarfile.PAX_FORMAT) as layer:
                 if image.base is None:
                     add_tree(layer, tree, without=HOST_ONLY)
+                for path in hidden(tree, owners, image.without) if image.without else ():
+                    layer.addfile(_entry(str(path.parent / f"{WHITEOUT}{path.name}")))
                 _add_recipe(layer, image, fetched.get(image.name, {}))
             layers[image.name] = [*layers.get(image.base or "", []), Layer.of(file)]
             configs[image.name] = _inherit(configs.get(image.base or "", {}), image.config)
@@ -231,6 +243,44 @@ def add_tree(archive: tarfile.TarFile, tree: Path, *, without: tuple[str, ...] =
                 archive.addfile(member, content)
         else:
             archive.addfile(member)
+
+
+def hidden(tree: Path, owners: Mapping[str, str], packages: Sequence[str]) -> list[PurePosixPath]:
+    """What has to be hidden from an image that is to be without some packages, although its base has them.
+
+    A directory in which no other package has a file is hidden as a whole, with what was made there afterwards (Python's
+    compiled files); a link to what is hidden goes with it.
+
+    Args:
+        tree: the lab host's root file system, which the base has (but for :data:`HOST_ONLY`).
+        owners: which package each file of the tree is of.
+        packages: patterns of names.
+
+    Returns:
+        Paths from the root, sorted.
+    """
+    matches = [re.compile(fnmatch.translate(pattern)) for pattern in packages]
+    unwanted = {path for path, package in owners.items() if any(match.match(package) for match in matches)}
+    wanted_places = {
+        str(parent) for path in owners.keys() - unwanted for parent in PurePosixPath(path).parents
+    }
+    found = set()
+    for path in unwanted:
+        parents = [str(parent) for parent in PurePosixPath(path).parents]
+        # The highest directory that nobody else needs; the root is everybody's.
+        alone = [parent for parent in parents if parent not in wanted_places]
+        found.add(alone[-1] if alone else path)
+    gone = {str(path) for path in found}
+    for folder in ("usr/bin", "usr/sbin"):
+        for link in (tree / folder).iterdir() if (tree / folder).is_dir() else ():
+            target = os.path.normpath(folder / link.readlink()).lstrip("/") if link.is_symlink() else ""
+            if target in unwanted or any(str(parent) in gone for parent in PurePosixPath(target).parents):
+                found.add(f"{folder}/{link.name}")
+    return sorted(
+        PurePosixPath(path)
+        for path in found
+        if not any(fnmatch.fnmatchcase(path, pattern) for pattern in HOST_ONLY)
+    )
 
 
 def _walk(directory: Path) -> Iterator[Path]:

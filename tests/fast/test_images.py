@@ -1,5 +1,6 @@
 """The images: the archive, each image's contract, and their programs as far as they run without an engine."""
 
+import fnmatch
 import hashlib
 import importlib.util
 import io
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from dockernb.labhost import images
+from dockernb.labhost import debian, images
 
 ENTRY_POINT = images.RECIPES / "postgres/rootfs/usr/local/bin/docker-entrypoint.sh"
 
@@ -52,6 +53,7 @@ def archive(tmp_path_factory):
         tmp_path / "images.tar",
         architecture="amd64",
         fetched={"envoy": {"usr/local/bin/envoy": tmp_path / "envoy"}},
+        owners={"usr/bin/bash": "bash", "usr/bin/docker": "docker-cli"},
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["envoy", "images.tar", "tree"]
     with tarfile.open(tmp_path / "images.tar") as tar:
@@ -87,7 +89,11 @@ def test_the_same_tree_gives_the_same_bytes_whatever_its_dates(tmp_path):
         directory = tmp_path / str(number)
         directory.mkdir()
         images.write(
-            make_tree(directory / "tree", date), directory / "images.tar", architecture="amd64", fetched={}
+            make_tree(directory / "tree", date),
+            directory / "images.tar",
+            architecture="amd64",
+            fetched={},
+            owners={},
         )
         digests.add(hashlib.sha256((directory / "images.tar").read_bytes()).hexdigest())
     assert len(digests) == 1
@@ -106,7 +112,7 @@ def test_all_images_share_the_toolbox_layer(configs):
     assert configs.keys() == {recipe.parent.name for recipe in images.RECIPES.glob("*/image.toml")}
     [toolbox] = configs["toolbox"]["rootfs"]["diff_ids"]
     assert {config["rootfs"]["diff_ids"][0] for config in configs.values()} == {toolbox}
-    assert configs["web"]["rootfs"]["diff_ids"][:2] == configs["nginx"]["rootfs"]["diff_ids"]
+    assert configs["web"]["rootfs"]["diff_ids"][:3] == configs["nginx"]["rootfs"]["diff_ids"]
     assert all(len(config["history"]) == len(config["rootfs"]["diff_ids"]) for config in configs.values())
 
 
@@ -123,6 +129,75 @@ def test_the_toolbox_is_the_tree_without_the_engine(archive):
     assert not {name for name in members if "dockerd" in name or "containerd" in name or "modules" in name}
     assert members["bin"].issym()
     assert {member.mtime for member in members.values()} == {images.EPOCH}
+
+
+def test_what_an_image_is_without_is_hidden_by_its_layer(archive):
+    assert "usr/bin/.wh.docker" in layer_members(archive, "slim")
+    assert not [name for name in layer_members(archive, "toolbox") if images.WHITEOUT in name]
+
+
+PACKAGES = {
+    "usr/bin/ping": "iputils-ping",
+    "usr/bin/bash": "bash",
+    "usr/lib/python3/one.py": "python3",
+    "usr/lib/python3/two/three.py": "python3-psycopg",
+    "usr/lib/libz.so": "zlib1g",
+    "usr/sbin/dockerd": "docker.io",
+    "usr/sbin/nginx": "nginx",
+}
+
+
+def hidden(tmp_path, packages):
+    for path in (*PACKAGES, "usr/lib/python3/__pycache__/one.pyc"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "usr/sbin/ping6").symlink_to("../bin/ping")
+    (tmp_path / "usr/bin/sh").symlink_to("bash")
+    (tmp_path / "usr/bin/python").symlink_to("/usr/lib/python3/one.py")
+    return [str(path) for path in images.hidden(tmp_path, PACKAGES, packages)]
+
+
+def test_a_file_beside_those_of_other_packages_is_hidden_by_itself_and_links_go_with_it(tmp_path):
+    assert hidden(tmp_path, ["iputils-*"]) == ["usr/bin/ping", "usr/sbin/ping6"]
+
+
+def test_a_directory_that_nobody_else_needs_is_hidden_as_a_whole_with_what_was_made_there(tmp_path):
+    assert hidden(tmp_path, ["python3*"]) == ["usr/bin/python", "usr/lib/python3"]
+
+
+def test_what_another_package_has_in_it_stays(tmp_path):
+    assert hidden(tmp_path, ["python3"]) == ["usr/bin/python", "usr/lib/python3/one.py"]
+
+
+def test_what_the_toolbox_has_not_need_not_be_hidden(tmp_path):
+    assert hidden(tmp_path, ["docker.io"]) == []
+
+
+def test_every_package_that_an_image_is_without_is_one_of_the_lab_hosts(archive):
+    """A pattern that fits nothing would be a tool that comes back under another name."""
+    named = debian.read_words((images.RECIPES.parent / "packages.txt").read_text())
+    for image in images.images():
+        for pattern in image.without:
+            if not pattern.startswith("lib"):
+                assert fnmatch.filter(named, pattern), f"{image.name}: {pattern}"
+
+
+# The last line is the host's own: see HOST_ONLY.
+KEPT = """
+base-files base-passwd libc-bin ncurses-base netbase tzdata bash dash coreutils diffutils findutils grep gzip
+hostname mawk sed tar util-linux mount xz-utils zstd gettext-base openssl curl linux-sysctl-defaults
+nginx libnginx-mod-stream postgresql-17 python3 python3-psycopg
+busybox-static docker.io docker-compose crun
+"""
+
+
+def test_every_tool_of_the_toolbox_is_hidden_from_a_slim_image_or_kept_on_purpose():
+    kept = set(KEPT.split())
+    [slim] = [image for image in images.images() if image.name == "slim"]
+    named = debian.read_words((images.RECIPES.parent / "packages.txt").read_text())
+    gone = {name for name in named if any(fnmatch.fnmatch(name, pattern) for pattern in slim.without)}
+    assert gone | kept == set(named)
+    assert not gone & kept
 
 
 def test_layers_have_each_directory_before_its_content_and_once(archive):

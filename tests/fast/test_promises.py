@@ -79,6 +79,12 @@ def test_words_may_not_change_and_numbers_and_ids_may() -> None:
     assert "gone: web; new: api" in problem
 
 
+def test_a_day_has_another_name_tomorrow_and_what_was_started_gets_older() -> None:
+    before = cell([stream("2 root Mon Nov 30 03:25 nginx.conf, Up Less than a second")], IGNORED)
+    assert not broken(before, [stream("2 root Tue Dec  1 03:25 nginx.conf, Up 2 minutes")])
+    assert broken(before, [stream("2 root Tue Dec  1 03:25 nginx.conf, Exited 2 minutes")])
+
+
 def test_a_picture_is_read_by_its_words() -> None:
     picture = '<style>.a{}</style><img alt="two bridges" src="x"><svg aria-label="a switch"><title>wire</title></svg>'
     assert said([html(picture)]).split() == ["two", "bridges", "a", "switch", "wire"]

@@ -22,6 +22,11 @@ IGNORED, RAISES = "nbval-ignore-output", "raises-exception"
 LEFT_OUT = "Left out: the kernel of this lab host"
 _READ_ALOUD = {"alt", "aria-label", "title"}
 _SILENT = {"script", "style"}
+# A day has another name tomorrow, and Docker says in words how long something has been there.
+_WHEN = (
+    r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b|"
+    r"\b(?:Less than a|About an?|\d+) (?:second|minute|hour|day|week)s?\b"
+)
 
 
 class _Words(HTMLParser):
@@ -124,6 +129,7 @@ def _unlike(committed: str, text: str) -> list[str]:
 def _words(text: str) -> set[str]:
     """The words of a text: not numbers, ids, a swarm's tokens, and the conditions in a figure's caption."""
     masked = re.sub(r"Lab host: \w+, Docker .*?(?:emulated|native|KVM)[^.]*\.", "", text)
+    masked = re.sub(_WHEN, "#", masked)
     masked = re.sub(r"SWMTKN-\S+|veth[0-9a-f]+|[0-9a-fA-F.,:]*[0-9][0-9a-fA-F.,:]*", "#", masked)
     masked = re.sub(r"# (\w+?)s?\b", r"# \1", masked)  # one packet, two packets
     return {word for word in re.split(r"[\s,]+", masked) if re.search("[a-zA-Z]", word)}
