@@ -26,7 +26,7 @@ from dockernb.errors import BuildError
 SUITE = "trixie"
 # Where the engine comes from, by the name that a learner gives: readers have a newer one than Debian stable.
 ENGINES = {"testing": "forky", "stable": SUITE}
-DEFAULT_ENGINE = "stable"
+DEFAULT_ENGINE = "testing"
 # What the engine's suite may bring; everything else, the C library above all, stays stable's.
 ENGINE_PACKAGES = "docker.io docker-cli docker-compose containerd runc crun"
 DEFAULT_MIRROR = "http://deb.debian.org/debian"

@@ -79,6 +79,13 @@ def test_words_may_not_change_and_numbers_and_ids_may() -> None:
     assert "gone: web; new: api" in problem
 
 
+def test_another_engines_words_are_its_own_but_not_what_a_cell_states() -> None:
+    before = cell([stream("rule 2 of chain DOCKER-ISOLATION-STAGE-2 drops it")], IGNORED)
+    assert not broken(before, [stream("rule 1 of chain PREROUTING drops it")], alike=False)
+    stating = cell([stream("rule 2 drops it")], IGNORED, shows=["drops it"])
+    assert broken(stating, [stream("accepted")], alike=False)
+
+
 def test_a_day_has_another_name_tomorrow_and_what_was_started_gets_older() -> None:
     before = cell([stream("2 root Mon Nov 30 03:25 nginx.conf, Up Less than a second")], IGNORED)
     assert not broken(before, [stream("2 root Tue Dec  1 03:25 nginx.conf, Up 2 minutes")])

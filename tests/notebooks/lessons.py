@@ -41,6 +41,7 @@ def runs(lesson: str, host: LabHost, *, run: str, twin: Path | None = None) -> N
         "PYTHONPATH": str(NOTEBOOKS.parent),  # for the plugin
         "DOCKERNB_HOST": host.name,
         "DOCKERNB_PROVIDER": host.provider,
+        "DOCKERNB_ENGINE": host.engine,
         "DOCKERNB_BUDGET_S": BUDGET,
     }
     if twin is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from nbval.plugin import IPyNbCell
 
-from dockernb.labhost import join
+from dockernb.labhost import debian, join
 from tests.support import twins
 from tests.support.promises import broken
 
@@ -35,7 +35,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     outputs = item.test_outputs
     if item.cell.source.rstrip().endswith(";"):  # nbval's way to run a cell does not know what that means
         outputs = [output for output in outputs if output.output_type != "execute_result"]
-    if problems := broken(item.cell, outputs, complete=os.environ["DOCKERNB_PROVIDER"] == "vm"):
+    complete = os.environ["DOCKERNB_PROVIDER"] == "vm"
+    alike = os.environ["DOCKERNB_ENGINE"] == debian.DEFAULT_ENGINE
+    if problems := broken(item.cell, outputs, complete=complete, alike=alike):
         item.raise_cell_error("\n".join(problems))
 
 

@@ -3,7 +3,7 @@
     with engine() as native:                  # Debian's own docker.io: 20.10 on bookworm
         native.client().containers.list()
     with engine(root=tree) as native, native.network():
-        ...                                   # 26.1 out of a trixie tree; 127.0.0.1 is the engine's own here
+        ...                                   # the lab host's, out of its tree; 127.0.0.1 is the engine's own here
 
 The test process starts a *warden* (this file as a program) and holds the other end of its standard input.
 The warden makes cgroups, and a child in new network, mount, pid, ipc, uts and cgroup namespaces. The child is

@@ -85,13 +85,16 @@ def said(outputs: Iterable[Mapping[str, Any]]) -> str:
     return "".join(parts)
 
 
-def broken(cell: Mapping[str, Any], outputs: list[Mapping[str, Any]], *, complete: bool = True) -> list[str]:
+def broken(
+    cell: Mapping[str, Any], outputs: list[Mapping[str, Any]], *, complete: bool = True, alike: bool = True
+) -> list[str]:
     """The promises of a cell that these outputs do not keep, each in a sentence; the committed ones are its own.
 
     Args:
         cell: As in the notebook.
         outputs: What it has shown now.
         complete: Whether the lab host's kernel has everything that a lesson may need.
+        alike: Whether its engine is the one whose words were committed. On another what a cell states counts.
     """
     text, stated = said(outputs), cell["metadata"].get("dockernb", {})
     if not complete:
@@ -107,7 +110,7 @@ def broken(cell: Mapping[str, Any], outputs: list[Mapping[str, Any]], *, complet
     if IGNORED in tags:
         if lacking := kinds(cell["outputs"]) - kinds(outputs):
             problems.append(f"the committed output has {', '.join(sorted(lacking))}, and this one has none")
-        if "shows" not in stated:
+        if "shows" not in stated and alike:
             problems += _unlike(said(cell["outputs"]), text)
     return problems
 

@@ -14,10 +14,16 @@ ANSWERS_WITHIN = 10.0  # seconds
 
 
 class Shared:
-    """One lab host of a provider: started when it is first asked for, and anew when it does not answer any more."""
+    """One lab host of a provider: started when it is first asked for, and anew when it does not answer any more.
 
-    def __init__(self, provider: str) -> None:
-        self._provider = provider
+    Args:
+        provider: "vm" or "container".
+        engine: Which suite its engine comes from; None for the default.
+    """
+
+    def __init__(self, provider: str, engine: str | None = None) -> None:
+        self._provider, self._engine = provider, engine
+        self._name = f"{NAME}-{engine}" if engine else NAME
         self._host: LabHost | None = None
 
     def pristine(self) -> LabHost:
@@ -32,9 +38,9 @@ class Shared:
         # What hangs until the test's limit of time is not asked again.
         host, self._host = self._host, None
         if host is None or not _does(wanted, host):
-            if left := join(NAME):
+            if left := join(self._name):
                 left.stop()
-            host = start(NAME, provider=self._provider, owner=os.getpid())
+            host = start(self._name, provider=self._provider, engine=self._engine, owner=os.getpid())
         self._host = host
         return host
 
