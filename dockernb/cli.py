@@ -18,6 +18,7 @@ from typing import Any
 from dockernb.errors import DockernbError, HostError
 from dockernb.labhost import DEFAULT_NAME, LabHost, debian, join, store
 from dockernb.labhost import start as start_host
+from dockernb.labhost import stop as stop_host
 
 EPILOG = """
 examples:
@@ -232,10 +233,13 @@ def start(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> int:
     """Show the running lab hosts and what is on the disk."""
-    hosts = [host.status() for name in store.host_names() if (host := join(name))]
+    found = {name: join(name) for name in store.host_names()}
+    hosts = [host.status() for host in found.values() if host]
+    silent = [name for name, host in found.items() if not host and store.holder(store.host_directory(name))]
     used = store.size(store.cache())
     if options.json:
-        print(json.dumps({"hosts": hosts, "cache": str(store.cache()), "cache_bytes": used}, indent=2))
+        told = {"hosts": hosts, "silent": silent, "cache": str(store.cache()), "cache_bytes": used}
+        print(json.dumps(told, indent=2))
         return 0 if hosts else NOT_RUNNING
     for state in hosts:
         age = time.time() - state["started"]
@@ -243,7 +247,9 @@ def status(options: argparse.Namespace) -> int:
         print(f"{state['name']}: {kind}, up {age / 60:.0f} min, owner {state['owner']}")
         for published, here in state["ports"].items():
             print(f"    port {published} of the lab host is 127.0.0.1:{here} here")
-    if not hosts:
+    for name in silent:
+        print(f"{name}: does not answer; `dockernb stop --name {shlex.quote(name)}` ends it")
+    if not hosts and not silent:
         print("No lab host is running.")
     print(f"Built templates: {used / 1e6:.0f} MB in {store.cache()}")
     return 0 if hosts else NOT_RUNNING
@@ -259,8 +265,7 @@ def reset(options: argparse.Namespace) -> int:
 def stop(options: argparse.Namespace) -> int:
     """End lab hosts; harmless when none runs."""
     for name in store.host_names() if options.all else [options.name]:
-        if host := join(name):
-            host.stop()
+        if stop_host(name):
             print(f"The lab host {name!r} has stopped.")
     return 0
 
@@ -310,8 +315,7 @@ def clean(_options: argparse.Namespace) -> int:
     from dockernb.labhost import container  # noqa: PLC0415
 
     for name in store.host_names():
-        if host := join(name):
-            host.stop()
+        stop_host(name)
     freed = store.size(store.cache())
     shutil.rmtree(store.cache(), ignore_errors=True)
     engine, _ = container.find_engine()

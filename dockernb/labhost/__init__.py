@@ -1,5 +1,5 @@
 """A disposable Docker host: build it, start it, reach it, reset it, stop it. One module a provider."""
 
-from dockernb.labhost.host import DEFAULT_NAME, LabHost, join, start
+from dockernb.labhost.host import DEFAULT_NAME, LabHost, join, start, stop
 
-__all__ = ["DEFAULT_NAME", "LabHost", "join", "start"]
+__all__ = ["DEFAULT_NAME", "LabHost", "join", "start", "stop"]

@@ -515,6 +515,11 @@ class ContainerMachine:
         finally:
             self._resetting = False
 
+    @property
+    def stands(self) -> bool:
+        """Whether there is a container."""
+        return bool(self._id)
+
     async def stop(self) -> None:
         """Remove the container, and the network if it was the last."""
         await self._end()

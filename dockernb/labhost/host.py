@@ -5,6 +5,7 @@ import contextlib
 import functools
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -27,6 +28,7 @@ Report = Callable[[str, float], None]  # what is being done, and the fraction do
 
 DEFAULT_NAME = "lab"
 START_LIMIT = 400.0  # seconds; a cold boot under emulation on a busy machine
+STOP_LIMIT = 10.0  # seconds for each way to end one
 LONGEST_ANSWER = 1 << 28  # bytes
 
 
@@ -215,11 +217,12 @@ class LabHost:
         control.ask(self.directory, {"do": "reset"}, START_LIMIT)
 
     def stop(self) -> None:
-        """End the lab host and everything in it; harmless when it has ended."""
-        with contextlib.suppress(HostError):
-            control.ask(self.directory, {"do": "stop"}, 10)
-        credentials = self.directory / "ca.pem"  # the keeper removes them last
-        until(lambda: not credentials.exists(), 20, pause=0.02)
+        """End the lab host and everything in it; harmless when it has ended.
+
+        Raises:
+            HostError: It cannot be ended.
+        """
+        stop(self.name)
 
 
 def join(name: str = DEFAULT_NAME) -> LabHost | None:
@@ -288,6 +291,37 @@ def start(
         host = LabHost(name, _launch(plan))
     report(f"The lab host {name!r} is up", 1.0)
     return host
+
+
+def stop(name: str) -> bool:
+    """End a lab host and everything in it, by force if it does not answer.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        HostError: It cannot be ended.
+    """
+    directory = store.host_directory(name)
+    keeper = store.holder(directory)
+    if keeper is None:
+        return False
+
+    def gone() -> bool:
+        return store.holder(directory) != keeper
+
+    with contextlib.suppress(HostError):
+        control.ask(directory, {"do": "stop"}, STOP_LIMIT)
+    if not until(gone, STOP_LIMIT, pause=0.02):
+        # What the keeper started ends with it: the kernel sees to QEMU, and the learner's engine to the container.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(keeper, signal.SIGKILL)
+        if not until(gone, STOP_LIMIT, pause=0.02):
+            raise HostError(
+                f"The lab host {name!r} cannot be ended: its keeper, process {keeper}, does not die."
+            )
+        store.leave(directory, "stopped by force")
+    return True
 
 
 def _launch(plan: Plan) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The keeper: a small background process that owns one running lab host.
 
-It ends with its owner (the shell or the JupyterLab that started the lab host), on SIGTERM, when asked, or when the
-machine ends by itself; QEMU has asked the kernel to end with the keeper. So no orphan is left, whoever is killed.
+It claims the lab host's directory, so there is one keeper of a lab host at a time. It ends with its owner (the shell
+or the JupyterLab that started the lab host), on SIGTERM, when asked, or when the machine ends by itself; QEMU has asked
+the kernel to end with the keeper. So no orphan is left, whoever is killed.
 
 `python -m dockernb.labhost.keeper PLAN` writes one JSON line to standard output: {"ready": state} when the host is up,
 or {"error": sentence}.
@@ -15,13 +16,12 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
 
 from dockernb.errors import DockernbError, HostError
-from dockernb.labhost import control
+from dockernb.labhost import control, store
 from dockernb.labhost.idle import Idle, Rests
 from dockernb.labhost.machine import Machine, Plan
 from dockernb.labhost.ports import Ports
@@ -118,7 +118,7 @@ class Keeper:
             if server:
                 server.close()
             await self.machine.stop()
-            leave(self.plan.directory, self._why)
+            store.leave(self.plan.directory, self._why)
 
     def end(self, why: str) -> None:
         """Ask for the end, for a reason that is written down."""
@@ -159,8 +159,13 @@ class Keeper:
                 return {}
             case {"do": "reset"}:
                 async with self._busy:
+                    try:
+                        await self.machine.reset()
+                    except Exception as problem:
+                        if not self.machine.stands:
+                            self.end(f"its reset failed: {str(problem).rstrip('.')}")
+                        raise
                     self.ports.forget()
-                    await self.machine.reset()
                     self.resets += 1
                 return self.state()
             case {"do": "port", "port": int(port), "protocol": str(protocol), "timeout": timeout}:
@@ -179,14 +184,6 @@ def tell(line: dict[str, Any]) -> None:
         sys.stdout.flush()
 
 
-def leave(directory: Path, why: str) -> None:
-    """Remove what only a running host needs; the reason and the logs stay for whoever asks why."""
-    for pattern in ("*.sock", "*.pem"):
-        for path in directory.glob(pattern):
-            path.unlink(missing_ok=True)
-    (directory / "ended.json").write_text(json.dumps({"why": why, "at": time.time()}) + "\n")
-
-
 async def _main(plan: Plan) -> None:
     await Keeper(plan).keep()
 
@@ -196,7 +193,8 @@ def main() -> int:
     os.umask(0o077)
     plan = Plan.from_line(sys.argv[1])
     try:
-        asyncio.run(_main(plan))
+        with store.claim(plan.directory):
+            asyncio.run(_main(plan))
     except DockernbError as problem:
         tell({"error": str(problem)})
         return 1

@@ -83,6 +83,10 @@ class Machine(Protocol):
     async def start(self) -> None:
         """Start it, until its engine can be reached through the front with the plan's credentials."""
 
+    @property
+    def stands(self) -> bool:
+        """Whether there is a machine now; a reset that failed may have left the one that was there, or none."""
+
     async def reset(self) -> None:
         """A pristine host again: same port, same credentials."""
 

@@ -7,16 +7,21 @@ users of a machine may share one template, read-only, from the system's cache (n
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import platformdirs
 
 from dockernb.errors import BuildError, HostError
 from dockernb.waiting import until
 
+CLAIM = "keeper.lock"  # in the directory of a lab host
+CLAIM_LIMIT = 2.0  # seconds; somebody may just be looking who holds it
 SOCKET_PATH_LIMIT = 107  # bytes; sun_path in unix(7) is 108 with its closing zero
 
 
@@ -110,3 +115,51 @@ def locked(path: Path, timeout: float, waiting: Callable[[], None] = lambda: Non
                     f"Another dockernb has held {path} for {timeout:.0f} s: wait for it, or end it."
                 )
         yield
+
+
+def claim(directory: Path) -> TextIO:
+    """Make a lab host's directory this process's own, until the file that is returned is closed or the process ends.
+
+    Raises:
+        HostError: Another process has it.
+    """
+    file = (directory / CLAIM).open("a+")
+
+    def held() -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    if not until(held, CLAIM_LIMIT):
+        file.close()
+        raise HostError(
+            f"The lab host {directory.name!r} does not answer, and its keeper (process {holder(directory)}) is still "
+            f"there: run `dockernb stop --name {directory.name}`, then start it again."
+        )
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def holder(directory: Path) -> int | None:
+    """The number of the process that has claimed a lab host's directory, None if there is none."""
+    try:
+        with (directory / CLAIM).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read() or 0) or None
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def leave(directory: Path, why: str) -> None:
+    """Remove what only a running lab host needs; the reason and the logs stay for whoever asks why it ended."""
+    for pattern in ("*.sock", "*.pem"):
+        for path in directory.glob(pattern):
+            path.unlink(missing_ok=True)
+    (directory / "ended.json").write_text(json.dumps({"why": why, "at": time.time()}) + "\n")

@@ -49,6 +49,16 @@ class VmMachine:
 
     async def start(self) -> None:
         """Resume the template, or boot its disk when the saved memory does not fit this QEMU."""
+        machine = await self._boot()
+        try:
+            await self._open_api(machine)
+        except BaseException:
+            await machine.quit()
+            raise
+        self._machine = machine
+
+    async def _boot(self) -> qemu.Qemu:
+        """A machine of the template that has been greeted; what it publishes is not open yet."""
         found = template.find(self.plan.engine)
         if found is None:
             raise HostError("The lab host has not been built yet: run `dockernb build`.")
@@ -80,7 +90,6 @@ class VmMachine:
         finally:
             copy.unlink(missing_ok=True)  # QEMU has it open
         try:
-            await self._open_api(machine)
             if self.plan.hub:
                 await self._join(machine, self.plan.hub)
             if misfit:
@@ -94,7 +103,7 @@ class VmMachine:
         except BaseException:
             await machine.quit()
             raise
-        self._machine = machine
+        return machine
 
     async def _make_credentials(self) -> None:
         """Make and write the credentials of this start, once; a reset keeps them."""
@@ -116,15 +125,27 @@ class VmMachine:
         raise PortError("No free port could be found on 127.0.0.1.")
 
     async def reset(self) -> None:
-        """Throw the machine away and resume the template again."""
+        """Resume the template again, and throw the old machine away when the new one stands."""
         self._resetting = True
-        self._forwards.clear()
         try:
-            await self.stop()
-            await self.start()
+            machine = await self._boot()
+            old, self._machine = self._machine, machine
+            self._forwards.clear()
+            try:
+                if old is not None:
+                    await old.quit()
+                await self._open_api(machine)
+            except BaseException:
+                await self.stop()
+                raise
         finally:
             self._resetting = False
             self._changed.set()
+
+    @property
+    def stands(self) -> bool:
+        """Whether there is a machine."""
+        return self._machine is not None
 
     async def stop(self) -> None:
         """Quit QEMU; the temporary disk goes with it."""

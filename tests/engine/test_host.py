@@ -1,6 +1,7 @@
 """What a lab host of the provider vm promises: real, private, without a way out, and leaving nothing."""
 
 import contextlib
+import functools
 import json
 import mmap
 import os
@@ -16,13 +17,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import psutil
 import pytest
 
 from dockernb.errors import HostError, TemplateError
-from dockernb.labhost import LabHost, control, join, start, template
+from dockernb.labhost import LabHost, control, join, start, stop, template
 from dockernb.labhost import host as hosts
 from dockernb.labhost.several import start_several
 from tests.support.waiting import wait_for
@@ -483,6 +485,59 @@ def test_stop_is_harmless_twice() -> None:
     host.stop()
     with pytest.raises(HostError, match="dockernb start"):
         control.ask(host.directory, {"do": "status"}, 5)
+
+
+def gone(process: psutil.Process) -> bool:
+    return wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.fixture
+def spoilt() -> Iterator[LabHost]:
+    """A lab host that the test may do anything to."""
+    yield start("tests-spoilt", provider="vm", owner=os.getpid())
+    stop("tests-spoilt")
+
+
+def test_there_is_one_keeper_of_a_lab_host_and_stop_ends_one_that_hangs(
+    spoilt: LabHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = psutil.Process(spoilt.status()["keeper"])
+    machine = qemu_of(keeper.pid)
+    keeper.suspend()
+    monkeypatch.setattr(hosts, "STOP_LIMIT", 3.0)
+    monkeypatch.setattr(control, "ask", functools.partial(impatient, control.ask))
+    with pytest.raises(
+        HostError, match=r"its keeper \(process \d+\) is still there: run `dockernb stop --name"
+    ):
+        start("tests-spoilt", provider="vm", owner=os.getpid())
+    assert stop("tests-spoilt")
+    assert gone(keeper) and gone(machine)
+    assert not list(spoilt.directory.glob("*.pem"))
+    assert not stop("tests-spoilt")
+
+
+def test_a_keeper_on_its_way_out_takes_nothing_of_the_next_one_with_it(spoilt: LabHost) -> None:
+    keeper = psutil.Process(spoilt.status()["keeper"])
+    qemu_of(keeper.pid).suspend()  # so that it takes a while
+    keeper.terminate()
+    following = start("tests-spoilt", provider="vm", owner=os.getpid())
+    assert gone(keeper)
+    assert following.client().ping()
+    assert following.status()["keeper"] != keeper.pid
+
+
+def impatient(ask: Any, directory: Path, request: dict[str, Any], timeout: float) -> Any:
+    """What a hung keeper makes one wait for is not waited for here."""
+    return ask(directory, request, min(timeout, 2.0))
+
+
+def test_a_reset_that_fails_leaves_the_lab_host_as_it_was(copied_template: Path, spoilt: LabHost) -> None:
+    spoilt.run(["touch", "/root/still-there"])
+    (copied_template / "template.json").unlink()
+    with pytest.raises(HostError, match="has not been built yet: run `dockernb build`"):
+        spoilt.reset()
+    assert spoilt.run(["ls", "/root"]).stdout.split() == [b"still-there"]
+    assert spoilt.client().ping()
 
 
 # --- a template that is not as it was --------------------------------------------------------------------------------
