@@ -66,8 +66,8 @@ DIFFERENCES = (
         older="has the rules of each bridge itself, after `DOCKER-USER` and the `DOCKER-ISOLATION` chains",
         until="28.0.1",
         newer="`DOCKER-ISOLATION-STAGE-1` and `-2` are gone; `DOCKER-INTERNAL` closes internal networks, and the last "
-        "rule of `DOCKER` keeps bridges apart. With `firewall-backend=nftables` (experimental) the rules are in nftables, "
-        "without `DOCKER-USER`",
+        "rule of `DOCKER` keeps bridges apart. With `firewall-backend=nftables` (experimental) the rules "
+        "are in nftables, without `DOCKER-USER`",
         since="29.0",
         source=f"{MOBY}49981",
     ),
@@ -127,7 +127,7 @@ DIFFERENCES = (
         "02",
         "variables of a link (`BACKEND_PORT_…`)",
         "set",
-        newer="not set, unless dockerd has `DOCKER_KEEP_DEPRECATED_LEGACY_LINKS_ENV_VARS=1`; the name in the hosts file stays",
+        newer="not set, unless dockerd has `DOCKER_KEEP_DEPRECATED_LEGACY_LINKS_ENV_VARS=1`",
         since="29.0",
         source=f"{MOBY}50719",
     ),
@@ -208,7 +208,8 @@ DIFFERENCES = (
         "07",
         "the policy's rules",
         "stand behind `DOCKER-USER`",
-        newer="the same with iptables, which is the default; with `firewall-backend=nftables` (experimental) there is no `DOCKER-USER`",
+        newer="the same with iptables, which is the default; with `firewall-backend=nftables` (experimental) "
+        "there is no `DOCKER-USER`",
         since="29.0",
         source="https://docs.docker.com/engine/network/firewall-nftables/",
     ),
@@ -216,7 +217,8 @@ DIFFERENCES = (
         "08",
         "after a restart of dockerd itself",
         "program and sidecar are started in any order",
-        newer="the program is started first, the sidecar that shares its namespace second. `docker restart` is as in this lesson",
+        newer="the program is started first, the sidecar that shares its namespace second. `docker restart` is as in "
+        "this lesson",
         since="29.0",
         source=f"{MOBY}50327",
     ),

@@ -11,8 +11,8 @@ def your_engine(version: str, lesson: str | None = None) -> Picture:
     """Show what another version of Docker does differently from what the lessons show.
 
     Args:
-        version: Of your own engine, for example "29.1", or what `docker version` says. `lab.docker.version()["Version"]`
-            is that of the lab host.
+        version: Of your own engine, for example "29.1", as `docker version` says it.
+            `lab.docker.version()["Version"]` is that of the lab host.
         lesson: A lesson's number or name, to see its rows only; None for all lessons.
 
     Returns:

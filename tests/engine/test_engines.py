@@ -21,7 +21,8 @@ say hairpin; iptables -t nat -S POSTROUTING
 say exec; docker exec closed nosuchprogram > /dev/null 2>&1; echo $?
 say address; docker inspect -f '{{json .NetworkSettings}}' closed
 say overlap
-docker network create --subnet 10.80.1.0/24 engines-1 > /dev/null; docker network create --subnet 10.80.1.0/25 engines-2 2>&1
+docker network create --subnet 10.80.1.0/24 engines-1 > /dev/null
+docker network create --subnet 10.80.1.0/25 engines-2 2>&1
 say isolated
 docker network create --internal -o com.docker.network.bridge.gateway_mode_ipv4=isolated \\
   -o com.docker.network.bridge.name=engines0 engines-3 > /dev/null
