@@ -5,7 +5,7 @@ import re
 import pytest
 
 from dockernb.course.engines import DIFFERENCES, theirs, version_of
-from dockernb.labhost import LabHost
+from tests.support.shared import Shared
 
 # One run of the shell, since each line of it takes longer to start than to do.
 SCRIPT = """
@@ -51,9 +51,9 @@ ip link del engines-p; ip netns del engines
 
 
 @pytest.fixture(scope="module")
-def seen(quick: object) -> dict[str, str]:
+def seen(quick: Shared) -> dict[str, str]:
     """What each step of the script has said, by its name."""
-    host: LabHost = quick.as_it_is()  # type: ignore[attr-defined]
+    host = quick.as_it_is()
     try:
         said = host.run(["bash", "-c", SCRIPT], timeout=60).stdout.decode()
     finally:
@@ -89,10 +89,8 @@ def is_old(seen: dict[str, str]) -> dict[tuple[str, str], bool]:
 
 @pytest.mark.timeout(120)
 def test_the_measured_rows_are_true_of_this_engine(seen: dict[str, str]) -> None:
-    wrong = {
-        key: seen for key, old in is_old(seen).items() if (looks(key[1], key[0], seen) == "older") is not old
-    }
-    assert not wrong
+    wrong = [key for key, old in is_old(seen).items() if (looks(key[1], key[0], seen) == "older") is not old]
+    assert not wrong, seen
 
 
 def test_an_address_is_where_the_row_says(seen: dict[str, str]) -> None:
