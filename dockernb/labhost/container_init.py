@@ -91,7 +91,9 @@ def make_devices() -> None:
 # whatever made it: dockerd rewrites iptables, and a macvlan's frames never pass there, but all of them pass
 # here. tc takes it on every kernel from 4.5 on; nft's egress hook needs 5.16.
 
-TC_ACT_OK, TC_ACT_SHOT = 0, 2  # linux/pkt_cls.h
+# linux/pkt_cls.h. Stolen and not shot: whoever sent it is not told, as on any network; dockerd gives a container up
+# whose first ARP announcement cannot be sent ("no buffer space available").
+TC_ACT_OK, TC_ACT_STOLEN = 0, 4
 LD_W, LD_H, LD_B, LD_LENGTH = 0x20, 0x28, 0x30, 0x80  # linux/bpf_common.h; from a fixed place in the frame
 AND, JEQ, JGE, RET = 0x54, 0x15, 0x35, 0x06
 ARP, IPV4, TCP, UDP = 0x0806, 0x0800, 6, 17
@@ -127,7 +129,7 @@ def filter_code(own: str, network: str) -> str:
         for left, (load, place, bits, value) in zip(reversed(range(len(checks))), checks, strict=True):
             code += [(load, 0, 0, place), (AND, 0, 0, bits), (JEQ, 0, 3 * left + 1, value)]
         code.append((RET, 0, 0, TC_ACT_OK))
-    code.append((RET, 0, 0, TC_ACT_SHOT))
+    code.append((RET, 0, 0, TC_ACT_STOLEN))
     return f"{len(code)}," + ",".join(" ".join(map(str, instruction)) for instruction in code)
 
 

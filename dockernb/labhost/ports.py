@@ -12,7 +12,6 @@ from dockernb.errors import HostError
 from dockernb.labhost.machine import Machine, PortError, free_port
 from dockernb.labhost.tls import client_context
 
-API = "/v1.41"  # old enough for every engine that we start
 Key = tuple[int, str]  # port on the lab host, "tcp" or "udp"
 
 
@@ -103,7 +102,7 @@ class Ports:
         """
         connection = self._connection(20)
         try:
-            connection.request("GET", f"{API}/containers/json")
+            connection.request("GET", "/containers/json")  # no version: whatever the engine speaks
             found: list[dict[str, Any]] = json.loads(connection.getresponse().read())
         finally:
             connection.close()
@@ -124,7 +123,7 @@ class Ports:
         while not self._stopping:
             try:
                 stream = self._connection(None)
-                stream.request("GET", f"{API}/events?filters={filters}".replace('"', "%22"))
+                stream.request("GET", f"/events?filters={filters}".replace('"', "%22"))
                 events = stream.getresponse()
                 while not self._stopping:
                     self._step_to(self._published() | self._asked)
