@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dockernb.policy import apply_policy, policies, remove_policy
     from dockernb.probe import snapshot
     from dockernb.view import look, path
+    from dockernb.view.engines import your_engine
     from dockernb.view.load import shares, timeline
     from dockernb.view.plots import latency, throughput
     from dockernb.view.sequence import sequence
@@ -62,6 +63,7 @@ _WHERE = {
     "timeline": "view.load",
     "traffic": "measure.traffic",
     "why": "front",
+    "your_engine": "view.engines",
 }
 
 __all__ = sorted(_WHERE)  # noqa: PLE0605

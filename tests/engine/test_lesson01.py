@@ -88,7 +88,7 @@ def every_plug(lab: Stage) -> None:
 
 
 def a_firewall_rule(lab: Stage) -> None:
-    address = lab.docker.containers.get("two").attrs["NetworkSettings"]["IPAddress"]
+    address = lab.docker.containers.get("two").attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
     lab.iptables("-I", "DOCKER-USER", "-d", address, "-j", "DROP")
 
 
