@@ -40,15 +40,17 @@ def purpose(rule: Rule) -> tuple[Purpose | None, str]:
     Returns:
         None for a rule that is not the engine's; an empty bridge where the rule names none.
     """
-    if rule.tool == "nft":
-        found = _COMMENTS.get(rule.comment) if rule.table in _TABLES else None
-        return found, rule.chain.partition("__")[2]
+    if rule.table in _TABLES:
+        return _COMMENTS.get(rule.comment), rule.chain.partition("__")[2]
+    table = rule.table.removeprefix("ip6 ").removeprefix("ip ")  # nft may tell iptables' tables, too
+    if table not in {"filter", "raw"}:
+        return None, ""
     (into, not_into), (out, _) = rule.option("-i"), rule.option("-o")
     if rule.chain in {"DOCKER-ISOLATION-STAGE-1", "DOCKER-INTERNAL"}:
         return (Purpose.INTO_INTERNAL, out) if out else (Purpose.OUT_OF_INTERNAL, into)
     if rule.chain == "DOCKER-ISOLATION-STAGE-2":
         return Purpose.APART, out
-    if (rule.table, rule.chain) == ("raw", "PREROUTING") and not_into and rule.option("-d")[0]:
+    if (table, rule.chain) == ("raw", "PREROUTING") and not_into and rule.option("-d")[0]:
         return (Purpose.LOOPBACK, "") if into == "lo" else (Purpose.DIRECT, into)
     if into and into == out and not not_into:
         return Purpose.ICC, into

@@ -14,6 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 _DROPS = {"DROP", "REJECT"}
+_NFT = {
+    "-i": "iifname",
+    "-o": "oifname",
+    "-s": "ip6? saddr",
+    "-d": "ip6? daddr",
+}  # iptables' options in nft's words
 _MANAGED = {("ip", 4), ("ip6", 6)}  # families of nft whose tables can be those of iptables
 
 
@@ -114,6 +120,11 @@ class Rule:
 
     def option(self, *names: str) -> tuple[str, bool]:
         """The value of an option of iptables, and whether a "!" before it turns it round; ("", False) without it."""
+        if self.tool == "nft":
+            found = [
+                re.search(rf'\b{_NFT[name]} (!= )?"?([^"\s]+)', self.words) for name in names if name in _NFT
+            ]
+            return next(((one[2], bool(one[1])) for one in found if one), ("", False))
         words = shlex.split(self.text)
         for at, word in enumerate(words[:-1]):
             if word in names:
@@ -195,7 +206,7 @@ def counted(told: Sequence[Sequence[Any]], *, later: bool = False) -> list[Rule]
 def _traced(
     place: str, ruleset: str, events: Sequence[Mapping[str, Any]], told: Sequence[Sequence[Any]]
 ) -> list[Rule]:
-    """The rules of one namespace that the kernel says its packets met; those of iptables in iptables' words."""
+    """The rules of one namespace that the kernel says its packets met; what iptables made, in its words."""
     listed = dict(_listed(ruleset))
     saved = {
         (family, *key[:3]): key[3]
@@ -212,12 +223,23 @@ def _traced(
             continue  # a rule that is gone
         tool = "nft"
         own = saved.get((family, name, chain, number)) if (event["family"], family) in _MANAGED else None
-        if own is not None:
+        if own is not None and (not number or _made_by_iptables(text, own)):
             tool, table, text = "iptables", name, own
         ends = (event["source"], event["target"])
         rule = Rule(place, family, table, chain, number, text, 0, tool, event["verdict"], ends)
         packets[rule] = packets.get(rule, 0) + 1
     return [replace(rule, packets=count) for rule, count in packets.items()]
+
+
+def _made_by_iptables(text: str, own: str) -> bool:
+    """Whether iptables tells all of a rule: in one that nft made it leaves out what it does not know, without a word.
+
+    Args:
+        text: the rule in nft's words.
+        own: the same in iptables' words.
+    """
+    words = text.partition(' comment "')[0]
+    return "counter" in words and ("multiport" in own or not re.search(r"[{@]", words))
 
 
 def _is_nft(saved: str) -> bool:

@@ -14,6 +14,7 @@ import subprocess
 from typing import Any
 
 HOOK = "DOCKER-USER"
+PLAIN = "FORWARD"  # the hook where there is no such chain: the engine's backend is nftables, or it filters nothing
 CHAINS = "DNB-"
 DENIES = '--comment "dockernb denies '  # of networks.deny
 LOCK = pathlib.Path("/run/dockernb-rules.lock")
@@ -40,7 +41,8 @@ def main(order: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def look() -> tuple[str, list[str]]:
-    """The iptables that sees the engine's rules, and what is in its filter table, line by line."""
+    """The iptables that sees the engine's rules, or any, and what is in its filter table, line by line."""
+    found = []
     for variant in ("iptables", "iptables-nft", "iptables-legacy"):
         try:
             done = subprocess.run(
@@ -52,14 +54,22 @@ def look() -> tuple[str, list[str]]:
             )
         except FileNotFoundError:
             continue
+        found.append((variant, done.stdout.splitlines()))
         if f":{HOOK} " in done.stdout:
-            return variant, done.stdout.splitlines()
-    raise RuntimeError(f"there is no chain {HOOK}: the engine does without iptables")
+            return found[-1]
+    if not found:
+        raise RuntimeError("there is no iptables")
+    return found[0]
 
 
 def jumps(saved: list[str]) -> list[str]:
     """The rules that lead to ours, by which they are in force."""
-    return [line for line in saved if line.startswith(f"-A {HOOK} ") and f" -j {CHAINS}" in line]
+    return [line for line in hooked(saved) if f" -j {CHAINS}" in line]
+
+
+def hooked(saved: list[str]) -> list[str]:
+    """The rules of the chains from which ours are asked."""
+    return [line for line in saved if line.startswith((f"-A {HOOK} ", f"-A {PLAIN} "))]
 
 
 def read(saved: list[str], file: str) -> dict[str, Any]:
@@ -82,10 +92,11 @@ def swap(
     script = [f":{chain} - [0:0]" for chain in [*new, *(chain for chain in old if chain not in new)]]
     script += lines
     if new and not there:
-        script.append(f'-I {HOOK} 1 -m comment --comment "policies of dockernb" -j {first}')
+        hook = HOOK if any(line.startswith(f":{HOOK} ") for line in saved) else PLAIN
+        script.append(f'-I {hook} 1 -m comment --comment "policies of dockernb" -j {first}')
     gone = [] if new else there
     if denies:
-        gone += [line for line in saved if line.startswith(f"-A {HOOK} ") and DENIES in line]
+        gone += [line for line in hooked(saved) if DENIES in line]
     script += [line.replace("-A", "-D", 1) for line in gone]
     script += [f"-X {chain}" for chain in old if chain not in new]
     if script:
