@@ -166,8 +166,10 @@ class _Trace:
 
     def tool(self, family: int) -> str:
         """That variant of iptables-save which sees the rules of the engine."""
-        name = "iptables" if family == 4 else "ip6tables"
-        variants = [f"{name}-save", f"{name}-nft-save", f"{name}-legacy-save"]
+        name, legacy = ("iptables", "ip_tables") if family == 4 else ("ip6tables", "ip6_tables")
+        variants = [f"{name}-save", f"{name}-nft-save"]
+        if _read(f"/proc/net/{legacy}_names"):  # to ask would make tables where there are none
+            variants.append(f"{name}-legacy-save")
         return next((tool for tool in variants if ":DOCKER" in self.run("host", tool)), variants[0])
 
     def counters(self) -> dict[tuple[str, int], str]:
@@ -208,7 +210,7 @@ class _Trace:
                 told = "(nf_tables)" in text and f"\n*{name}\n" in text
             elif asked and re.search(r"\b(drop|reject|vmap)\b", line):
                 # In a rule of nft's iptables leaves out what it does not know (sets, maps), without a word.
-                whole = "{" not in line and "@" not in line or "multiport" in text
+                whole = ("{" not in line and "@" not in line) or "multiport" in text
                 counted = "counter" in line or "# handle" not in line  # a policy is always counted in these
                 if not (told and counted and whole):
                     return True
@@ -374,11 +376,16 @@ def _enter(handle: int) -> None:
 
 def _number(path: str) -> int:
     """A setting of the kernel; 0 where it has none of that name."""
+    return int(_read(path) or 0)
+
+
+def _read(path: str) -> str:
+    """A file of the kernel's; nothing where there is none of that name."""
     try:
         with open(path, encoding="ascii") as file:  # noqa: PTH123
-            return int(file.read())
+            return file.read()
     except FileNotFoundError:
-        return 0
+        return ""
 
 
 def _spoofed() -> int:

@@ -356,6 +356,20 @@ def test_several_endpoints_at_create(desk: Desk) -> None:
     ]
 
 
+def test_the_network_that_gives_the_default_route(desk: Desk) -> None:
+    """The SDK has no word for it, but passes it on."""
+    priority = {"GwPriority": 1}
+    desk.client.containers.run(
+        "img", name="api", detach=True, network="backend", networking_config={"backend": priority}
+    )
+    body = {"Container": "api", "EndpointConfig": priority}
+    desk.client.api._post_json(desk.client.api._url("/networks/database/connect"), data=body)
+    assert desk.lines() == [
+        "docker run -d --name api --network name=backend,gw-priority=1 img",
+        "docker network connect --gw-priority 1 database api",
+    ]
+
+
 def test_entrypoint(desk: Desk) -> None:
     desk.client.containers.create("img", "world", entrypoint="echo 'hello there'")
     desk.client.containers.create("img", entrypoint=[""])

@@ -20,6 +20,7 @@ DENIES = '--comment "dockernb denies '  # of networks.deny
 LOCK = pathlib.Path("/run/dockernb-rules.lock")
 MEMO = pathlib.Path("/run/dockernb-rules.json")
 BRIDGED = pathlib.Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+LEGACY = pathlib.Path("/proc/net/ip_tables_names")
 HOME = pathlib.Path("/root")
 LIMIT = 20  # seconds for one command
 
@@ -43,7 +44,8 @@ def main(order: dict[str, Any]) -> dict[str, Any] | None:
 def look() -> tuple[str, list[str]]:
     """The iptables that sees the engine's rules, or any, and what is in its filter table, line by line."""
     found = []
-    for variant in ("iptables", "iptables-nft", "iptables-legacy"):
+    legacy = ("iptables-legacy",) if LEGACY.exists() and LEGACY.read_text() else ()  # to ask makes tables
+    for variant in ("iptables", "iptables-nft", *legacy):
         try:
             done = subprocess.run(
                 [f"{variant}-save", "-t", "filter"],
