@@ -309,14 +309,15 @@ class _Watch:
         handle = body.get(_HANDLE)
         said = body.get(_POLICY) or _attributes(body.get(_VERDICT, b"")).get(_CODE)
         code = struct.unpack(">i", said)[0] if said else -1
+        verdict = (
+            _VERDICTS.get(code & 0xFF, "") if code >= 0 else ""
+        )  # the rest is an error number of the drop
         return {
             "family": _FAMILIES.get(family, ""),
             "table": _text(body.get(_TABLE)),
             "chain": _text(body.get(_CHAIN)),
             "handle": struct.unpack(">Q", handle)[0] if handle and _POLICY not in body else None,
-            "verdict": _VERDICTS.get(code & 0xFF, "")
-            if code >= 0
-            else "",  # above: an error number of the drop
+            "verdict": verdict,
             "source": source,
             "target": target,
         }

@@ -14,12 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 _DROPS = {"DROP", "REJECT"}
-_NFT = {
-    "-i": "iifname",
-    "-o": "oifname",
-    "-s": "ip6? saddr",
-    "-d": "ip6? daddr",
-}  # iptables' options in nft's words
+# iptables' options in nft's words
+_NFT = {"-i": "iifname", "-o": "oifname", "-s": "ip6? saddr", "-d": "ip6? daddr"}
 _MANAGED = {("ip", 4), ("ip6", 6)}  # families of nft whose tables can be those of iptables
 
 
@@ -219,8 +215,8 @@ def _traced(
         family = 6 if ":" in event["source"] else 4
         table, name, chain = f"{event['family']} {event['table']}", event["table"], event["chain"]
         number, text = listed.get((table, chain, event["handle"]), (0, ""))
-        if not text:
-            continue  # a rule that is gone
+        if not text or not (number or event["verdict"]):
+            continue  # a rule that is gone, or the end of a chain, before its policy
         tool = "nft"
         own = saved.get((family, name, chain, number)) if (event["family"], family) in _MANAGED else None
         if own is not None and (not number or _made_by_iptables(text, own)):

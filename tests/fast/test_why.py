@@ -131,7 +131,10 @@ def traced(*events: dict[str, object], saved: str = SAVED) -> list[Rule]:
 
 def test_the_rules_that_the_kernel_told() -> None:
     first, policy = traced(
-        *[event("inet wall", "gate", 5)] * 2, event("inet wall", "gate", None), event("inet wall", "gone", 77)
+        *[event("inet wall", "gate", 5)] * 2,
+        event("inet wall", "gate", None),
+        event("inet wall", "gone", 77),
+        event("inet wall", "gate", None, ""),
     )
     assert first.name == "rule 2 of chain gate (table inet wall)" and first.drops and first.packets == 2
     assert first.comment == "} # closed: drop" and first.tool == "nft"
