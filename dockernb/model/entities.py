@@ -137,7 +137,8 @@ class Endpoint:
 
     ``address`` and ``address6`` are those in use, empty while the container does not run.
     ``configured_address`` and ``configured_address6`` are those that somebody asked for. ``aliases`` leaves
-    out the container's short id, which the engine adds by itself.
+    out the container's short id, which the engine adds by itself. Of a container's networks the one with the
+    highest ``gateway_priority`` gives the default route (engines from 28 on; 0 unless somebody asked for one).
     """
 
     network: str
@@ -151,6 +152,7 @@ class Endpoint:
     configured_address: str = ""
     configured_address6: str = ""
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    gateway_priority: int = 0
 
     @classmethod
     def from_inspect(cls, network: str, data: Json, container_id: str) -> Endpoint:
@@ -168,6 +170,7 @@ class Endpoint:
             configured_address=asked.get("IPv4Address") or "",
             configured_address6=asked.get("IPv6Address") or "",
             options=dict(data.get("DriverOpts") or {}),
+            gateway_priority=int(data.get("GwPriority") or 0),
         )
 
     @property

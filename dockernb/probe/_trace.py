@@ -5,16 +5,22 @@
 packet counters of every iptables rule, lets `_inside` make the probe, reads the counters again, and tells
 how the interfaces, bridges and routes on the way are joined. It judges nothing.
 
+Rules of nft need not count. Where there are some that iptables does not tell of, the kernel is asked to report
+each rule that the probe's packets meet (man 8 nft, "nftrace"). For that there is a table of ours as long as the
+probe runs; it belongs to an nft process that ends with this one, and ends with it.
+
 The order and the answer are JSON::
 
     order  = {"plan": {...},            # of `_inside`: one question, asked at one address or more
               "source": 4242,           # a process of the namespace; 0: the Docker host, -1: the outside
               "target": 4343,           # the same; null when it is no container
+              "ports": [80, 8080],      # to which the packets go, on the host and in the container
               "full": true}             # after an answer, whether a packet of full size arrives, too
     answer = {"probe": {...},           # what `_inside` answers
               "full": {...} | null,     # what it answers to an echo of full size
               "size": 1500,             # the size of that packet
               "rules": [["host" | "source" | "target", 4 | 6, before, after, after the echo], ...],
+              "traced": [["host" | "source" | "target", ruleset, [event, ...], [event, ...]], ...],
               "links": {"host" | "source" | "target": [{...}, ...]},   # of "ip -json address"
               "routes": {address: {...} | null},                       # of "ip -json route get"
               "listening": {"tcp": [[address, port], ...], "udp": []} | null,
@@ -22,19 +28,38 @@ The order and the answer are JSON::
               "bridged": {"4": true, "6": true},  # whether frames within one bridge are shown to iptables
               "spoofed": 0}                       # packets that the reverse path filter dropped
 
-The counters are the texts of ``iptables-save -c``.
+The counters are the texts of ``iptables-save -c``. Where the kernel was asked, ``traced`` has the text of
+``nft -a -s list ruleset`` and what was met in the probe and in the echo::
+
+    event = {"family": "inet", "table": "fw", "chain": "forward",
+             "handle": 4 | null,                                  # of the rule; null for the chain's policy
+             "verdict": "drop" | "accept" | "",                   # "" when the packet goes on
+             "source": "172.20.1.2", "target": "172.21.1.2"}      # of the packet
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import socket
+import struct
 import subprocess
+import time
 from typing import Any
 
 _CLONE_NEWNET = 0x40000000
 _ANSWERED = {"connected", "echoed"}
 _HEADERS = {4: 28, 6: 48}  # bytes of the IP and ICMP headers around an echo's data
+
+# linux/netlink.h, linux/netfilter/nfnetlink.h and nf_tables.h
+_NETLINK_NETFILTER, _SOL_NETLINK, _ADD_MEMBERSHIP, _CHANGES, _TRACES = 12, 270, 1, 7, 9
+_NEW_TABLE, _TRACE = 0xA00, 0xA11
+_TABLE, _CHAIN, _HANDLE, _VERDICT, _ID, _PACKET, _POLICY, _CODE = 1, 2, 3, 5, 6, 8, 16, 1
+_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+_VERDICTS = {0: "drop", 1: "accept"}
+_OURS = "dockernb-trace"
+_READY_WITHIN = 2.0  # seconds for nft to make the table
 
 
 def main(order: dict[str, Any]) -> dict[str, Any]:
@@ -59,8 +84,19 @@ class _Trace:
 
     def result(self) -> dict[str, Any]:
         before, spoofed = self.counters(), _spoofed()
+        watches = self.watches(before)
+        try:
+            return self.watched(before, spoofed, watches)
+        finally:
+            for watch in watches.values():
+                watch.close()
+
+    def watched(
+        self, before: dict[tuple[str, int], str], spoofed: int, watches: dict[str, _Watch]
+    ) -> dict[str, Any]:
         probe = self.inside["probe"](self.plan)
         after, spoofed = self.counters(), _spoofed() - spoofed
+        met = {place: watch.events() for place, watch in watches.items()}
         addresses = list(dict.fromkeys(self.addresses(probe)))
         routes = {address: self.route(address) for address in addresses}
         started = {place: self.start(place, "ip", "-json", "address") for place in self.places}
@@ -77,6 +113,9 @@ class _Trace:
             "full": full,
             "size": size,
             "rules": [[*key, before[key], after[key], later[key]] for key in before],
+            "traced": [
+                [place, watch.ruleset, met[place], watch.events()] for place, watch in watches.items()
+            ],
             "links": links,
             "routes": routes,
             "listening": self.inside["_read_listeners"](target) if "target" in self.places else None,
@@ -127,8 +166,10 @@ class _Trace:
 
     def tool(self, family: int) -> str:
         """That variant of iptables-save which sees the rules of the engine."""
-        name = "iptables" if family == 4 else "ip6tables"
-        variants = [f"{name}-save", f"{name}-nft-save", f"{name}-legacy-save"]
+        name, legacy = ("iptables", "ip_tables") if family == 4 else ("ip6tables", "ip6_tables")
+        variants = [f"{name}-save", f"{name}-nft-save"]
+        if _read(f"/proc/net/{legacy}_names"):  # to ask would make tables where there are none
+            variants.append(f"{name}-legacy-save")
         return next((tool for tool in variants if ":DOCKER" in self.run("host", tool)), variants[0])
 
     def counters(self) -> dict[tuple[str, int], str]:
@@ -138,6 +179,42 @@ class _Trace:
             for family in self.families
         }
         return {key: _output(process) for key, process in started.items()}
+
+    def watches(self, counters: dict[tuple[str, int], str]) -> dict[str, _Watch]:
+        """A watch in each namespace whose rules iptables does not tell all."""
+        started = {place: self.start(place, "nft", "-a", "-s", "list", "ruleset") for place in self.places}
+        found = {}
+        for place, process in started.items():
+            ruleset = _output(process)
+            if self.untold(ruleset, {family: counters[place, family] for family in self.families}):
+                _enter(self.places[place])
+                try:
+                    found[place] = _Watch(ruleset, self.order["ports"])
+                finally:
+                    _enter(self.home)
+        return found
+
+    @staticmethod
+    def untold(ruleset: str, saved: dict[int, str]) -> bool:
+        """Whether nft has rules that drop packets and that iptables does not tell, or not right, or does not count.
+
+        Rules for the other IP version than those that ``saved`` has are none.
+        """
+        asked = told = False
+        for line in ruleset.splitlines():
+            if line.startswith("table "):
+                _, family, name, *_ = line.split()
+                version = {"ip": 4, "ip6": 6}.get(family, 0)
+                asked = not version or version in saved
+                text = saved.get(version, "")
+                told = "(nf_tables)" in text and f"\n*{name}\n" in text
+            elif asked and re.search(r"\b(drop|reject|vmap)\b", line):
+                # In a rule of nft's iptables leaves out what it does not know (sets, maps), without a word.
+                whole = ("{" not in line and "@" not in line) or "multiport" in text
+                counted = "counter" in line or "# handle" not in line  # a policy is always counted in these
+                if not (told and counted and whole):
+                    return True
+        return False
 
     @staticmethod
     def links(text: str) -> list[dict[str, Any]]:
@@ -159,6 +236,129 @@ class _Trace:
         return found[0] if found else None
 
 
+class _Watch:
+    """The rules that packets to and from some ports, and echoes, meet in this network namespace."""
+
+    def __init__(self, ruleset: str, ports: list[int]) -> None:
+        self.ruleset = ruleset
+        self.packets: dict[bytes, tuple[str, str]] = {}  # by the kernel's number: from, to
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+        self.socket.bind((0, 0))
+        self.socket.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)  # SO_RCVBUFFORCE
+        for group in (_CHANGES, _TRACES):
+            self.socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        doors = f"{{ {', '.join(map(str, ports))} }}"
+        asked = [
+            "meta l4proto { icmp, ipv6-icmp }",
+            *(f"th {way} {doors}" for way in ("dport", "sport") if ports),
+        ]
+        body = "; ".join(f"{what} meta nftrace set 1" for what in asked)
+        chains = " ".join(
+            f"chain {hook} {{ type filter hook {hook} priority -500; {body}; }};"
+            for hook in ("prerouting", "output")
+        )
+        # The flag makes the kernel take the table away when this process ends, whatever ends it. It would write
+        # a history into HOME.
+        self.nft = subprocess.Popen(
+            ["nft", "--interactive"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"HOME": "/nonexistent"},
+        )
+        assert self.nft.stdin is not None
+        self.nft.stdin.write(f"add table inet {_OURS} {{ flags owner; {chains} }}\n")
+        self.nft.stdin.flush()
+        self.wait()
+
+    def wait(self) -> None:
+        """Until the table is there; without it (an old kernel) there will be no events."""
+        until = time.monotonic() + _READY_WITHIN
+        while (left := until - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            try:
+                told = self.socket.recv(1 << 16)
+            except OSError:
+                continue
+            if any(
+                kind == _NEW_TABLE and _text(body.get(_TABLE)) == _OURS for kind, _, body in _messages(told)
+            ):
+                return
+
+    def events(self) -> list[dict[str, Any]]:
+        """What was met since the last call."""
+        self.socket.settimeout(0)
+        found: list[dict[str, Any]] = []
+        while True:
+            try:
+                told = self.socket.recv(1 << 16)
+            except BlockingIOError:
+                return found
+            except OSError:  # more than the buffer holds: the rest is lost
+                continue
+            for kind, family, body in _messages(told):
+                if kind == _TRACE and _text(body.get(_TABLE)) != _OURS:
+                    found.append(self.event(family, body))
+
+    def event(self, family: int, body: dict[int, bytes]) -> dict[str, Any]:
+        """An event; only the first in each base chain brings the packet's header."""
+        if _PACKET in body:
+            self.packets[body[_ID]] = _ends(body[_PACKET])
+        source, target = self.packets.get(body[_ID], ("", ""))
+        handle = body.get(_HANDLE)
+        said = body.get(_POLICY) or _attributes(body.get(_VERDICT, b"")).get(_CODE)
+        code = struct.unpack(">i", said)[0] if said else -1
+        verdict = (
+            _VERDICTS.get(code & 0xFF, "") if code >= 0 else ""
+        )  # the rest is an error number of the drop
+        return {
+            "family": _FAMILIES.get(family, ""),
+            "table": _text(body.get(_TABLE)),
+            "chain": _text(body.get(_CHAIN)),
+            "handle": struct.unpack(">Q", handle)[0] if handle and _POLICY not in body else None,
+            "verdict": verdict,
+            "source": source,
+            "target": target,
+        }
+
+    def close(self) -> None:
+        self.socket.close()
+        self.nft.communicate(timeout=10)
+
+
+def _messages(told: bytes) -> list[tuple[int, int, dict[int, bytes]]]:
+    """The type, the family and the attributes of each netlink message."""
+    found = []
+    while len(told) >= 20:
+        length, kind = struct.unpack_from("=IH", told)
+        found.append((kind, told[16], _attributes(told[20:length])))
+        told = told[(length + 3) & ~3 :]
+    return found
+
+
+def _attributes(told: bytes) -> dict[int, bytes]:
+    found = {}
+    while len(told) >= 4:
+        length, kind = struct.unpack_from("=HH", told)
+        found[kind & 0x3FFF] = told[4:length]
+        told = told[(length + 3) & ~3 :]
+    return found
+
+
+def _text(told: bytes | None) -> str:
+    return (told or b"").rstrip(b"\0").decode()
+
+
+def _ends(header: bytes) -> tuple[str, str]:
+    """The addresses in the head of an IP packet; none in another's."""
+    for version, family, start, size in ((4, socket.AF_INET, 12, 4), (6, socket.AF_INET6, 8, 16)):
+        if len(header) >= start + 2 * size and header[0] >> 4 == version:
+            ends = header[start : start + size], header[start + size : start + 2 * size]
+            return socket.inet_ntop(family, ends[0]), socket.inet_ntop(family, ends[1])
+    return "", ""
+
+
 def _output(process: subprocess.Popen[str] | None) -> str:
     """What a command printed; nothing when it failed."""
     if process is None:
@@ -177,11 +377,16 @@ def _enter(handle: int) -> None:
 
 def _number(path: str) -> int:
     """A setting of the kernel; 0 where it has none of that name."""
+    return int(_read(path) or 0)
+
+
+def _read(path: str) -> str:
+    """A file of the kernel's; nothing where there is none of that name."""
     try:
         with open(path, encoding="ascii") as file:  # noqa: PTH123
-            return int(file.read())
+            return file.read()
     except FileNotFoundError:
-        return 0
+        return ""
 
 
 def _spoofed() -> int:

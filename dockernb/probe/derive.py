@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from dockernb.model import Container, Endpoint, Network, Snapshot
+from dockernb.probe.engine_rules import Purpose, purpose
 from dockernb.probe.explanation import AHEAD, PASSED, STOPPED, Explanation, Step
-from dockernb.probe.rules import Packet, Rule, counted
+from dockernb.probe.rules import Packet, Rule, met
 from dockernb.probe.verdict import HOST, OUTSIDE, Outcome, Verdict, not_running
 
 _EMBEDDED_DNS = "127.0.0.11"
@@ -64,7 +65,7 @@ class _Derivation:
         self.verdict = self.with_size(verdict)
         self.asker = owner_of(state, verdict.source)
         self.asked = owner_of(state, verdict.address or verdict.target) or owner_of(state, verdict.target)
-        self.rules = counted(trace.get("rules", ()))
+        self.rules = met(trace)
         self.address = self.destination()
         self.route = self.trace.get("routes", {}).get(verdict.address) or {}
         self.source_end = self.end("source", self.route.get("dev", ""))
@@ -112,7 +113,7 @@ class _Derivation:
         if self.verdict.how != "published":
             return self.verdict.address
         if self.translation is not None:
-            return self.translation.option("--to-destination")[0].rpartition(":")[0].strip("[]")
+            return self.translation.leads_to
         addresses = [a for e in (self.asked.endpoints if self.asked else ()) for a in e.addresses]
         return addresses[0] if addresses else ""
 
@@ -170,7 +171,7 @@ class _Derivation:
         return next((e for e in container.endpoints if address in e.addresses), None)
 
     def possible_packets(self) -> tuple[list[Packet], list[Packet]]:
-        """The packet as iptables may see it on its way, and the answer."""
+        """The packet as the firewall may see it on its way, and the answer."""
         mine = self.route.get("prefsrc", "")
         if self.verdict.source == OUTSIDE:
             mine = "203.0.113.2"
@@ -194,56 +195,69 @@ class _Derivation:
         return None
 
     def meaning(self, rule: Rule) -> str:
-        """What a rule of Docker is for."""
-        into, not_into = rule.option("-i")
-        out, _ = rule.option("-o")
+        """What a rule is for."""
         if rule.place != "host":
             return "a rule within the container's own network namespace"
         if not rule.number:
             return f"what no rule of {rule.chain} accepts is dropped"
-        comment, _ = rule.option("--comment")
         if rule.chain == "DOCKER-USER":
-            said = f', with the comment "{comment}"' if comment else ""
+            said = f', with the comment "{rule.comment}"' if rule.comment else ""
             return f"a policy that somebody added{said}: Docker leaves this chain to the administrator"
-        if comment:
-            return comment  # Docker writes none: what a policy's rule is for, its author says best
-        if rule.chain == "DOCKER-ISOLATION-STAGE-1":
-            name = self.net(out or into)
-            return (
-                f"it lets nobody else into the internal network {name}"
-                if out
-                else f"it lets nothing out of the internal network {name}"
-            )
-        if rule.chain == "DOCKER-ISOLATION-STAGE-2":
-            came = f" from {self.net(self.inward)}" if self.inward else ""
-            return f"it keeps Docker's networks apart: nothing passes{came} to {self.net(out)}"
-        if into and into == out and not not_into:
-            return f"inter-container communication (icc) is off on network {self.net(into)}"
-        if rule.chain == "DOCKER":
-            return "Docker opens published ports only"
-        return "no rule of Docker's"
+        found, bridge = purpose(rule)
+        network, came = self.net(bridge), f" from {self.net(self.inward)}" if self.inward else ""
+        match found:
+            case None:  # what a rule is for, its author says best
+                return rule.comment or "no rule of Docker's"
+            case Purpose.INTO_INTERNAL:
+                return f"it lets nobody else into the internal network {network}"
+            case Purpose.OUT_OF_INTERNAL:
+                return f"it lets nothing out of the internal network {network}"
+            case Purpose.APART:
+                return f"it keeps Docker's networks apart: nothing passes{came} to {network}"
+            case Purpose.ICC:
+                return f"inter-container communication (icc) is off on network {network}"
+            case Purpose.UNPUBLISHED:
+                return f"Docker opens published ports only: nothing else passes{came} to {network}"
+            case Purpose.DIRECT:
+                return "Docker lets nobody to a container's own address from outside its network"
+            case Purpose.LOOPBACK:
+                return "the port is published on the Docker host's loopback only"
 
-    def passing(self) -> tuple[str, str]:
-        """How iptables let the packet pass, and the rules that counted it."""
-        chain = "FORWARD" if self.inward and self.outward else ("INPUT" if self.inward else "OUTPUT")
+    @property
+    def firewall(self) -> str:
+        """In whose words the rule that decided is told: iptables or nftables."""
+        dropped = self.dropping(self.rules)
+        decided = [dropped[0]] if dropped else self.accepting()
+        return "nftables" if decided and decided[0].tool == "nft" else "iptables"
+
+    def passed_by(self) -> list[Rule]:
+        """The rules of the Docker host that met the packet and did not drop it."""
         family = 6 if ":" in self.address else 4
-        seen = [
+        return [
             rule
             for rule in self.rules
             if rule.place == "host"
             and rule.family == family
-            and rule.table == "filter"
+            and (rule.table == "filter" or rule.tool == "nft")
             and not rule.drops
             and any(rule.fits(packet) for packet in self.packets[0])
         ]
-        accepts = [
+
+    def accepting(self) -> list[Rule]:
+        """Those of them that let it through."""
+        chain = "FORWARD" if self.inward and self.outward else ("INPUT" if self.inward else "OUTPUT")
+        return [
             rule
-            for rule in seen
+            for rule in self.passed_by()
             if rule.target == "ACCEPT"
-            and "ESTABLISHED" not in rule.text
+            and "ESTABLISHED" not in rule.text.upper()
             and (rule.number or rule.chain == chain)
         ]
-        evidence = "\n".join(rule.evidence for rule in seen[:_SHOWN])
+
+    def passing(self) -> tuple[str, str]:
+        """How the firewall let the packet pass, and the rules that met it."""
+        evidence = "\n".join(rule.evidence for rule in self.passed_by()[:_SHOWN])
+        accepts = self.accepting()
         network = self.medium
         if self.from_container and self.to_container and network is not None and network.driver != "bridge":
             if network.parent:
@@ -255,7 +269,7 @@ class _Derivation:
         if accepts:
             return f"{accepts[0].name} accepts it", evidence
         within = self.inward and self.inward == self.outward
-        if within and not self.trace["bridged"]["6" if family == 6 else "4"]:
+        if within and not self.trace["bridged"]["6" if ":" in self.address else "4"]:
             return "is not asked: within one bridge packets are not shown to it here", evidence
         return "no rule counted it as dropped", evidence
 
@@ -393,8 +407,8 @@ class _Derivation:
         return None
 
     def ruled(self, *, later: bool = False) -> _Cause | None:
-        """A rule that counted a drop while the probe was made."""
-        found = self.dropping(counted(self.trace.get("rules", ()), later=later))
+        """A rule that dropped the packet."""
+        found = self.dropping(met(self.trace, later=later))
         if found is None:
             return None
         rule, answer = found
@@ -537,7 +551,7 @@ class _Derivation:
         if self.verdict.how == "published":
             steps.append(self.published_step())
         if self.verdict.outcome != Outcome.NO_ROUTE:
-            steps.append(Step("iptables", how, evidence, "rules"))
+            steps.append(Step(self.firewall, how, evidence, "rules"))
         if self.target_end is not None:
             far = self.plug(self.target_end, self.verdict.target, outward=False)
             steps += far[1:] if self.outward == self.inward else far

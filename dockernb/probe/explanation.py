@@ -14,7 +14,7 @@ class Step:
     """One station on the packet's way.
 
     Attributes:
-        where: a container, an interface or a bridge of the Docker host, a name server, "iptables".
+        where: a container, an interface or a bridge of the Docker host, a name server, "iptables", "nftables".
         what: what happened there, without a full stop.
         evidence: what was read there: a rule with its packet count, a route, ...; empty when there is none.
         kind: "name", "source", "veth", "bridge", "rules", "proxy", "host", "outside" or "target".

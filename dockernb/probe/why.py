@@ -8,7 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from dockernb.errors import ProbeError
-from dockernb.model import Snapshot
+from dockernb.model import Container, Snapshot
 from dockernb.probe.derive import derive, owner_of
 from dockernb.probe.explanation import Explanation
 from dockernb.probe.plan import Plan, make_plan
@@ -29,8 +29,10 @@ def why(
     """Measure whether `a` reaches `b`, and explain it from the live configuration of the Docker host.
 
     One helper call reads the packet counters of all iptables rules, makes the probe, and reads them again, so
-    that the rule that dropped a packet is the one that counted it. Where the pair can talk, a packet of full
-    size is sent, too, to find a path that swallows large ones.
+    that the rule that dropped a packet is the one that counted it. Where there are rules that iptables does not
+    tell (nft, firewalld, an engine with the nftables backend), the kernel is asked meanwhile which rules the
+    packets meet. Where the pair can talk, a packet of full size is sent, too, to find a path that swallows large
+    ones.
 
     Args:
         lab: the lesson.
@@ -59,6 +61,7 @@ def why(
         "plan": plan.message(_TIMEOUT),
         "source": plan.processes.get(a, 0) if asker is None else 0 if asker.uses_host_network else asker.pid,
         "target": asked.pid if asked and asked.alive and not asked.uses_host_network else None,
+        "ports": _ports(plan, asked),
         "full": by != "published" and asked is not None and not asked.paused and protocol != "dns",
     }
     trace = lab.host.call(_source(), order, timeout=6 * _TIMEOUT + GRACE)
@@ -87,6 +90,13 @@ def _plan(state: Snapshot, a: str, b: str, port: int | None, *, by: str, protoco
     shared = state.shared_networks(asker, asked) if asker and asked else ()
     first = next((row for row in plan.rows if row.network in shared), plan.rows[0])
     return replace(plan, rows=tuple(row for row in plan.rows if _question(row) == _question(first)))
+
+
+def _ports(plan: Plan, asked: Container | None) -> list[int]:
+    """The ports to which the packets go: those that are asked, and those in the container behind them."""
+    ports = {ask.port for ask in plan.asks if ask.port}
+    behind = {port.container_port for port in (asked.published if asked else ()) if port.host_port in ports}
+    return sorted(ports | behind)
 
 
 def _question(row: Ask | Verdict) -> tuple[str, str, int | None, str]:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound, create_api_error_from_http_exception
 
 from dockernb.errors import LabError
 from dockernb.model import Endpoint
@@ -28,6 +28,7 @@ Report = Callable[[str, float], None]
 _ICC = "com.docker.network.bridge.enable_icc"
 _MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 _POLICY = "DOCKER-USER"  # Docker makes this chain for rules of one's own, and asks it first
+_PLAIN = "FORWARD"  # where it makes none, as with the nftables backend of 29
 _COMMENT = "dockernb denies"  # then the source and the target
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _KEPT = ("Driver", "Internal", "EnableIPv6", "Attachable", "Options", "IPAM", "Labels")
@@ -179,7 +180,7 @@ def denied(host: LabHost) -> frozenset[tuple[str, str]]:
     Raises:
         LabError: iptables does not work there.
     """
-    return frozenset(pair for pair, _ in _denials(host))
+    return frozenset(pair for pair, _ in _denials(_iptables(host, ["-S"]).splitlines()))
 
 
 def deny(
@@ -187,8 +188,8 @@ def deny(
 ) -> Script:
     """Drop what one container sends to another, or undo exactly that.
 
-    The rules stand in the chain DOCKER-USER and carry a comment by which they are found again; they are for
-    the IPv4 addresses that the containers have now.
+    The rules stand in the chain DOCKER-USER (FORWARD, where the engine has none) and carry a comment by which
+    they are found again; they are for the IPv4 addresses that the containers have now.
 
     Args:
         host: the lab host.
@@ -203,16 +204,17 @@ def deny(
         LabError: a container has no IPv4 address, or iptables refused.
     """
     pair = source[0], target[0]
-    gone = [rule for known, rule in _denials(host) if known == pair]
-    rules = [["-D", _POLICY, *rule] for rule in gone]
+    there = _iptables(host, ["-S"]).splitlines()
+    rules = [["-D", *rule] for known, rule in _denials(there) if known == pair]
     if value:
         both = [[one for one in addresses if ":" not in one] for _, addresses in (source, target)]
         for (name, _), addresses in zip((source, target), both, strict=True):
             if not addresses:
                 raise LabError(f"{name} has no IPv4 address, so there is nothing to deny.")
         note = ["-m", "comment", "--comment", " ".join([_COMMENT, *pair]), "-j", "DROP"]
+        chain = _POLICY if f"-N {_POLICY}" in there else _PLAIN
         rules += [
-            ["-I", _POLICY, "-s", f"{one}/32", "-d", f"{other}/32", *note]
+            ["-I", chain, "-s", f"{one}/32", "-d", f"{other}/32", *note]
             for one, other in itertools.product(*both)
         ]
     for rule in rules:
@@ -220,15 +222,15 @@ def deny(
     return Script([Line((("iptables", *rule),)) for rule in rules])
 
 
-def _denials(host: LabHost) -> list[tuple[tuple[str, str], list[str]]]:
-    """The pair and the words of each rule that `deny` made."""
+def _denials(rules: Iterable[str]) -> list[tuple[tuple[str, str], list[str]]]:
+    """The pair and the words, from the chain on, of each rule that `deny` made."""
     found = []
-    for line in _iptables(host, ["-S", _POLICY]).splitlines():
+    for line in rules:
         words = shlex.split(line)
         said = words[words.index("--comment") + 1] if "--comment" in words else ""
         if said.startswith(_COMMENT):
             source, target = said.removeprefix(_COMMENT).split()
-            found.append(((source, target), words[2:]))
+            found.append(((source, target), words[1:]))
     return found
 
 
@@ -313,13 +315,27 @@ def _attach(api: docker.APIClient, network: str, container: str, endpoint: Endpo
         "links": links or None,
         "driver_opt": dict(endpoint.options) or None,
     }
+
+    def connect(**settings: Any) -> None:
+        if not endpoint.gateway_priority:
+            api.connect_container_to_network(container, network, **settings)
+            return
+        # The SDK has no word for the priority of the gateway, which engines from 28 on know.
+        config = api.create_endpoint_config(**settings) | {"GwPriority": endpoint.gateway_priority}
+        body = {"Container": container, "EndpointConfig": config}
+        url = f"{api.base_url}/v{api.api_version}/networks/{network}/connect"
+        try:
+            api.post(url, json=body, timeout=api.timeout).raise_for_status()
+        except requests.HTTPError as problem:
+            create_api_error_from_http_exception(problem)
+
     try:
-        api.connect_container_to_network(container, network, **addresses, **others)
+        connect(**addresses, **others)
     except APIError as error:
         if "user configured subnets" not in str(error.explanation) or not any(addresses.values()):
             raise
         # Where Docker chose the subnet it chooses the address, too, and only now does it say so.
-        api.connect_container_to_network(container, network, **others)
+        connect(**others)
 
 
 @contextlib.contextmanager

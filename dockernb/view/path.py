@@ -1,8 +1,8 @@
 """Draw the way of a packet between two containers, station by station, up to where it ended.
 
 Both stand above, each in a network namespace of its own. A cable (veth) leads from each down into the Docker
-host's own namespace, where the bridges are and where iptables decides. The wires are always drawn; the
-packet's way lies over them as a bold line with numbers, and ends with the sign of the outcome.
+host's own namespace, where the bridges are and where the rules of iptables or nftables decide. The wires are always
+drawn; the packet's way lies over them as a bold line with numbers, and ends with the sign of the outcome.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TOP = 14  # y of the boxes above
 _FRAME = 96  # y where the Docker host's namespace begins
 _VETH = 134
 _BUS = 218
-_RULES = 276  # width of the box in which iptables decides
+_RULES = 276  # width of the box in which the rules decide
 _LINE = 14  # from one line of text to the next
 _MARK = 11  # radius of the sign at the end
 
@@ -254,7 +254,8 @@ class _Path:
         top = _BUS - self.height / 2
         x = _MIDDLE - _RULES / 2
         proxy = any(step.kind == "proxy" and not step.evidence for step in self.decisions)
-        title = "docker-proxy and iptables" if proxy else "iptables"
+        firewall = next((step.where for step in self.decisions if step.kind == "rules"), "iptables")
+        title = f"docker-proxy and {firewall}" if proxy else firewall
         ahead = all(step.state == "ahead" for step in self.decisions)
         parts = [
             f'<rect x="{x:g}" y="{top:g}" width="{_RULES}" height="{self.height:g}" rx="6" '

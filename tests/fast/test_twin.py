@@ -17,7 +17,8 @@ import requests
 import requests.adapters
 from docker.types import IPAMConfig, IPAMPool, Mount, ServiceMode
 
-from dockernb.session import twin
+from dockernb.model import Endpoint
+from dockernb.session import networks, twin
 
 
 class FakeEngine(requests.adapters.BaseAdapter):
@@ -353,6 +354,21 @@ def test_several_endpoints_at_create(desk: Desk) -> None:
     assert desk.lines() == [
         "docker run -d --name api --network name=backend,ip=172.21.0.10,driver-opt=com.x=1 "
         "--network name=database,alias=api-db img"
+    ]
+
+
+def test_the_network_that_gives_the_default_route(desk: Desk) -> None:
+    """The SDK has no word for it, but passes it on; who is connected again keeps it."""
+    priority = {"GwPriority": 1}
+    desk.client.containers.run(
+        "img", name="api", detach=True, network="backend", networking_config={"backend": priority}
+    )
+    networks.connect(
+        desk.client, "database", "api", Endpoint("database", "", aliases=("db",), gateway_priority=2)
+    )
+    assert desk.lines() == [
+        "docker run -d --name api --network name=backend,gw-priority=1 img",
+        "docker network connect --alias db --gw-priority 2 database api",
     ]
 
 

@@ -1,9 +1,10 @@
 """Rules of ours in the lab host's firewall: put there all at once, found again, taken away exactly.
 
-Docker asks the chain DOCKER-USER before its own rules, and leaves it to the administrator. From there one jump
-leads to a chain of ours; that and the chains behind it have names that begin with `CHAINS`. So one transaction
-of iptables-restore puts a whole ruleset in the place of another, and what others have put into DOCKER-USER
-stays as it was.
+Docker asks the chain DOCKER-USER before its own rules, and leaves it to the administrator. Where its backend is
+nftables there is no such chain, and FORWARD takes its place: what is dropped there is dropped, whatever the engine's
+own tables say. From there one jump leads to a chain of ours; that and the chains behind it have names that begin
+with `CHAINS`. So one transaction of iptables-restore puts a whole ruleset in the place of another, and what others
+have put into DOCKER-USER stays as it was.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def read(host: LabHost, file: str = "") -> Known:
         file: A text file of the lab host to read, too; a relative path begins in /root, as in a `%%docker` cell.
 
     Raises:
-        HostError: The lab host is gone, or its engine does without iptables.
+        HostError: The lab host is gone, or has no iptables.
     """
     return Known(**_call(host, {"do": "read", "file": file}))
 
@@ -65,7 +66,7 @@ def swap(host: LabHost, lines: Sequence[str], memo: Any) -> None:
 
 
 def withdraw(host: LabHost) -> int:
-    """Take away every rule that a lesson put into DOCKER-USER: those of policies, and those of `networks.deny`.
+    """Take away every rule that a lesson put into the firewall: those of policies, and those of `networks.deny`.
 
     Returns:
         How many there were.

@@ -14,11 +14,13 @@ import subprocess
 from typing import Any
 
 HOOK = "DOCKER-USER"
+PLAIN = "FORWARD"  # the hook where there is no such chain: the engine's backend is nftables, or it filters nothing
 CHAINS = "DNB-"
 DENIES = '--comment "dockernb denies '  # of networks.deny
 LOCK = pathlib.Path("/run/dockernb-rules.lock")
 MEMO = pathlib.Path("/run/dockernb-rules.json")
 BRIDGED = pathlib.Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+LEGACY = pathlib.Path("/proc/net/ip_tables_names")
 HOME = pathlib.Path("/root")
 LIMIT = 20  # seconds for one command
 
@@ -40,8 +42,10 @@ def main(order: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def look() -> tuple[str, list[str]]:
-    """The iptables that sees the engine's rules, and what is in its filter table, line by line."""
-    for variant in ("iptables", "iptables-nft", "iptables-legacy"):
+    """The iptables that sees the engine's rules, or any, and what is in its filter table, line by line."""
+    found = []
+    legacy = ("iptables-legacy",) if LEGACY.exists() and LEGACY.read_text() else ()  # to ask makes tables
+    for variant in ("iptables", "iptables-nft", *legacy):
         try:
             done = subprocess.run(
                 [f"{variant}-save", "-t", "filter"],
@@ -52,14 +56,22 @@ def look() -> tuple[str, list[str]]:
             )
         except FileNotFoundError:
             continue
+        found.append((variant, done.stdout.splitlines()))
         if f":{HOOK} " in done.stdout:
-            return variant, done.stdout.splitlines()
-    raise RuntimeError(f"there is no chain {HOOK}: the engine does without iptables")
+            return found[-1]
+    if not found:
+        raise RuntimeError("there is no iptables")
+    return found[0]
 
 
 def jumps(saved: list[str]) -> list[str]:
     """The rules that lead to ours, by which they are in force."""
-    return [line for line in saved if line.startswith(f"-A {HOOK} ") and f" -j {CHAINS}" in line]
+    return [line for line in hooked(saved) if f" -j {CHAINS}" in line]
+
+
+def hooked(saved: list[str]) -> list[str]:
+    """The rules of the chains from which ours are asked."""
+    return [line for line in saved if line.startswith((f"-A {HOOK} ", f"-A {PLAIN} "))]
 
 
 def read(saved: list[str], file: str) -> dict[str, Any]:
@@ -82,10 +94,11 @@ def swap(
     script = [f":{chain} - [0:0]" for chain in [*new, *(chain for chain in old if chain not in new)]]
     script += lines
     if new and not there:
-        script.append(f'-I {HOOK} 1 -m comment --comment "policies of dockernb" -j {first}')
+        hook = HOOK if any(line.startswith(f":{HOOK} ") for line in saved) else PLAIN
+        script.append(f'-I {hook} 1 -m comment --comment "policies of dockernb" -j {first}')
     gone = [] if new else there
     if denies:
-        gone += [line for line in saved if line.startswith(f"-A {HOOK} ") and DENIES in line]
+        gone += [line for line in hooked(saved) if DENIES in line]
     script += [line.replace("-A", "-D", 1) for line in gone]
     script += [f"-X {chain}" for chain in old if chain not in new]
     if script:

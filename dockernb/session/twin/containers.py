@@ -103,7 +103,9 @@ def _networks(host: words.Fields, body: words.Fields, known: Known) -> list[Grou
     endpoints = {known.name(k): v or {} for k, v in (config.get("EndpointsConfig") or {}).items()}
     mac = body.take("MacAddress")
     mode = known.name(mode)
-    if len(endpoints) <= 1 and not any(e.get("DriverOpts") for e in endpoints.values()):
+    if len(endpoints) <= 1 and not any(
+        e.get("DriverOpts") or e.get("GwPriority") for e in endpoints.values()
+    ):
         first = next(iter(endpoints), mode)
         if mode != first:
             raise Unrenderable(f'the network mode "{mode}" and the endpoint on "{first}" do not agree')
@@ -139,6 +141,8 @@ def _endpoint_fields(name: str, config: Mapping[str, Any]) -> list[str]:
     mac = endpoint.take("MacAddress")
     fields += [f"mac-address={mac}"] if mac else []
     fields += [f"driver-opt={k}={v}" for k, v in (endpoint.take("DriverOpts") or {}).items()]
+    priority = endpoint.take("GwPriority")
+    fields += [f"gw-priority={priority}"] if priority else []
     address.nothing_left()
     endpoint.nothing_left()
     return fields

@@ -50,6 +50,7 @@ def _network_connect(call: Call, known: Known) -> list[Group]:
     groups += words.each("--alias", endpoint.take("Aliases"))
     groups += words.each("--link", [words.first_named(link, known) for link in endpoint.take("Links") or ()])
     groups += words.pairs("--driver-opt", endpoint.take("DriverOpts"))
+    groups += words.option("--gw-priority", endpoint.take("GwPriority") or None)
     for part in (body, endpoint, address):
         part.nothing_left()
     return [*groups, (known.name(call.target), container)]
