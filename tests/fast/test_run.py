@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import ledger, selection
+from tests.support import ledger, sdk, selection
 from tests.support.ledger import Ledger
 from tests.support.selection import Parts
 
@@ -142,3 +142,51 @@ def test_a_worker_is_told_what_has_passed(tmp_path: Path) -> None:
     parts.pytest_runtest_logreport(report("a.py::three", user_properties=[("part", None)]))
     Parts(tmp_path).pytest_configure_node(node)
     assert node.workerinput == {"passed": ["a.py::one"]}
+
+
+def test_a_failure_of_the_sdk_has_to_be_listed_and_what_is_listed_has_to_fail(tmp_path: Path) -> None:
+    path = tmp_path / "failures.toml"
+    path.write_text(
+        """
+        [[group]]
+        why = "needs a registry"
+        tests = ["a_test::A::pulls", "a_test::A::pushes", "a_test::A::gone", "b_test::B::pulls"]
+        [[group]]
+        why = "is quicker than its container"
+        sometimes = true
+        tests = ["a_test::A::races", "a_test::A::is_there_no_more"]
+        """
+    )
+    seen = {
+        "a_test::A::pulls": "500",
+        "a_test::A::pushes": "",
+        "a_test::A::lists": "0 != 1",
+        "a_test::A::races": "",
+    }
+    known = sdk.Known.read(path)
+    assert known.complaints("a_test", seen) == [
+        "a_test::A::lists failed: 0 != 1",
+        "a_test::A::pushes is listed and does not fail",
+        "a_test::A::gone is listed and does not exist",
+        "a_test::A::is_there_no_more is listed and does not exist",
+    ]
+    seen["a_test::A::races"] = "too late"
+    assert len(known.complaints("a_test", seen)) == 4
+
+
+def test_what_the_tests_of_the_sdk_gave_is_read_by_name(tmp_path: Path) -> None:
+    results = tmp_path / "results.xml"
+    results.write_text(
+        """<testsuites><testsuite>
+        <testcase classname="tests.integration.a_test.A" name="test_1"/>
+        <testcase classname="tests.integration.a_test.A" name="test_2"><skipped message="old"/></testcase>
+        <testcase classname="tests.integration.a_test.A" name="test_3"><failure message="no"/></testcase>
+        <testcase classname="tests.integration.a_test" name="test_4"><error message="set up"/></testcase>
+        </testsuite></testsuites>"""
+    )
+    assert dict(sdk._read(results)) == {
+        "a_test::A::test_1": "",
+        "a_test::A::test_2": "",
+        "a_test::A::test_3": "no",
+        "a_test::test_4": "set up",
+    }
