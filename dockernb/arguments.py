@@ -14,8 +14,9 @@ import inspect
 import reprlib
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, TypeVar
 
 from dockernb.errors import DockernbError
@@ -124,8 +125,8 @@ def several(kind: Kind, words: str) -> Kind:
     return Kind(
         words,
         lambda value: (
-            isinstance(value, Collection)
-            and not isinstance(value, str | bytes | Mapping)
+            isinstance(value, Sequence | Set | ValuesView)
+            and not isinstance(value, str | bytes)
             and all(map(kind.fits, value))
         ),
     )
@@ -149,7 +150,11 @@ FLAG = a(bool, "True or False")
 TEXT = a(str, "a text")
 NAME = Kind("a text that is not empty", lambda value: isinstance(value, str) and bool(value))
 FUNCTION = Kind("a function", callable)
-WHOLE = Kind("a whole number", lambda value: _is_whole(value) and _is_number(value))
+# NumPy's whole numbers, too: a sweep may be over one of its arrays.
+WHOLE = Kind(
+    "a whole number",
+    lambda value: isinstance(value, Integral) and not isinstance(value, bool) and _is_number(int(value)),
+)
 NUMBER = Kind("a number", _is_number)
 SECONDS = number(0, DAY, "a number of seconds")
 PORT = whole(1, LAST_PORT, "a port")

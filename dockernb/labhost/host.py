@@ -4,6 +4,7 @@ import base64
 import contextlib
 import functools
 import json
+import operator
 import os
 import signal
 import socket
@@ -100,7 +101,7 @@ class LabHost:
             with socket.create_connection(("127.0.0.1", self._api_port), timeout=10) as plain:
                 plain.settimeout(timeout + 10)
                 with context.wrap_socket(plain, server_hostname="agent") as line:
-                    line.sendall(json.dumps(request).encode() + b"\n")
+                    line.sendall(json.dumps(request, default=operator.index).encode() + b"\n")
                     pieces = []
                     while not data.endswith(b"\n") and (piece := line.recv(1 << 16)):
                         pieces.append(piece)
