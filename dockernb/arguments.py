@@ -14,7 +14,7 @@ import inspect
 import reprlib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set, ValuesView
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, TypeVar
