@@ -38,7 +38,7 @@ class Kind:
     fits: Callable[[Any], bool]
 
     def __or__(self, other: "Kind") -> "Kind":
-        return Kind(f"{self.words} or {other.words}", lambda value: self.fits(value) or other.fits(value))
+        return Kind(f"{self.words}, or {other.words}", lambda value: self.fits(value) or other.fits(value))
 
     def check(self, error: type[DockernbError], name: str, value: Any) -> None:
         """Raise the error when the value does not fit."""

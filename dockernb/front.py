@@ -172,7 +172,7 @@ load = _shown("Sending requests", 10.0, send_requests)
 
 
 _PROBED = tuple(inspect.signature(probe.reach).parameters)[1:]
-_OPTIONS = Kind(f"of dn.reach ({', '.join(_PROBED)})", lambda options: options.keys() <= set(_PROBED))
+_OPTIONS = Kind(f"what dn.reach takes ({', '.join(_PROBED)})", lambda options: options.keys() <= set(_PROBED))
 
 
 @checked(ProbeError, lab=LAB, options=_OPTIONS)

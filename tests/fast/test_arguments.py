@@ -122,7 +122,7 @@ ROWS: dict[str, Row] = {
     "shares(text)": (lambda: dn.shares("x"), MeasureError, "frame .* table"),
     "timeline(5)": (lambda: dn.timeline(5), MeasureError, "frame .* table"),
     "rates(columns)": (lambda: dn.rates(pd.DataFrame({"a": [1]})), MeasureError, "no readings of dn.traffic"),
-    "panel(nope)": (lambda: dn.panel(LAB, nope=1), ProbeError, r"options .* dn.reach \(sources, targets"),
+    "panel(nope)": (lambda: dn.panel(LAB, nope=1), ProbeError, r"options .* dn.reach takes \(sources, targets"),
     "apply_policy(Path)": (lambda: dn.apply_policy(LAB, Path("x")), LabError, "source .* text"),
     "apply_policy(None)": (lambda: dn.apply_policy(LAB, None), LabError, "source .* it is None"),
     "remove_policy(5)": (lambda: dn.remove_policy(LAB, 5), LabError, "name has to be a text"),
