@@ -1,6 +1,7 @@
 """The front door: what a lesson's first cells call, with progress shown and a badge displayed."""
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -10,9 +11,11 @@ from IPython.core.magic import no_var_expand
 from IPython.display import display
 
 from dockernb import measure, probe, session, view
-from dockernb.errors import UnavailableError
-from dockernb.labhost.several import Hosts, start_several
+from dockernb.arguments import ENGINE, LAB, PROVIDER, TEXT, Kind, checked, whole
+from dockernb.errors import HostError, LabError, MeasureError, ProbeError, UnavailableError
+from dockernb.labhost.several import MOST, Hosts, start_several
 from dockernb.measure.load import load as send_requests
+from dockernb.measure.series import COMPARED
 from dockernb.session import Lab, magic
 from dockernb.session.needs import Needs
 from dockernb.view.badge import badge
@@ -35,6 +38,9 @@ def lab(
 ) -> session.Cluster: ...
 
 
+@checked(LabError, name=TEXT)
+@checked(HostError, nodes=whole(1, MOST))
+@checked(UnavailableError, provider=PROVIDER, engine=ENGINE)
 def lab(name: str, *, nodes: int = 1, provider: str | None = None, engine: str | None = None) -> Lab:
     """Open a lesson: start or join the lab host, show what it is, and return the session.
 
@@ -94,6 +100,8 @@ def _register_magics(lab: Lab) -> None:
     transformers[:] = [one for one in transformers if not isinstance(one, Needs)] + [Needs(lab.host)]
 
 
+@checked(HostError, count=whole(2, MOST))
+@checked(UnavailableError, provider=PROVIDER, engine=ENGINE)
 def hosts(count: int, *, provider: str | None = None, engine: str | None = None) -> Hosts:
     """Start several lab hosts joined by a segment of their own.
 
@@ -109,6 +117,7 @@ def hosts(count: int, *, provider: str | None = None, engine: str | None = None)
         return start_several(count, provider=provider, engine=engine, report=bar.report)
 
 
+@checked(MeasureError, **COMPARED)
 def compare(
     lab: Lab,
     arrangements: Mapping[str, measure.Arrangement],
@@ -162,6 +171,11 @@ fetch = _shown("Waiting for an answer", 5.0, session.fetch)
 load = _shown("Sending requests", 10.0, send_requests)
 
 
+_PROBED = tuple(inspect.signature(probe.reach).parameters)[1:]
+_OPTIONS = Kind(f"what dn.reach takes ({', '.join(_PROBED)})", lambda options: options.keys() <= set(_PROBED))
+
+
+@checked(ProbeError, lab=LAB, options=_OPTIONS)
 def panel(lab: Lab, **options: Any) -> view.IsolationPanel:
     """The isolation panel of a lesson: a widget, and pictures for readers without a kernel.
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import docker.errors
 
 from dockernb import probe
+from dockernb.arguments import TEXT, WHOLE, a, checked, several
 from dockernb.errors import CourseError, DockernbError
 from dockernb.model import Container, Snapshot
 from dockernb.probe import Outcome, Verdict
@@ -196,6 +197,7 @@ class Check:
             blocked = blocked or (condition.first and bool(problem))
         return Result(self.name, tuple(findings), self.hints, self.solution)
 
+    @checked(CourseError, number=WHOLE)
     def hint(self, number: int) -> str:
         """One hint, from 1; the next one says more.
 
@@ -207,6 +209,13 @@ class Check:
         return self.hints[number - 1]
 
 
+@checked(
+    CourseError,
+    name=TEXT,
+    conditions=several(a(Condition, ""), "conditions, as those of dockernb.course.checks"),
+    hints=several(TEXT, "a list of texts"),
+    solution=TEXT,
+)
 def check(name: str, *conditions: Condition, hints: Sequence[str] = (), solution: str = "") -> Check:
     """Make a check.
 

@@ -260,7 +260,7 @@ def version_of(text: str) -> tuple[int, int, int]:
         CourseError: It is no version, or one that the rows do not speak of.
     """
     oldest, newest = KNOWN
-    numbers = re.match(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?![\d.])", text.strip())
+    numbers = re.match(r"v?(\d{1,4})(?:\.(\d{1,4}))?(?:\.(\d{1,4}))?(?![\d.])", text.strip())
     if not numbers:
         raise CourseError(
             f'"{text}" is no version of Docker Engine: `docker version` says yours, such as 29.1.'

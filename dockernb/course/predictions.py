@@ -12,6 +12,7 @@ from typing import Any
 
 import traitlets
 
+from dockernb.arguments import ANYTHING, FUNCTION, NUMBER, TEXT, a, by_name, checked, several
 from dockernb.errors import CourseError, DockernbError
 
 _NOT_YET = (NameError, KeyError, IndexError, AttributeError, DockernbError)
@@ -164,6 +165,22 @@ _open: dict[str, Prediction] = {}
 """The latest prediction of each question in this kernel."""
 
 
+_CHOICES = (
+    several(TEXT, "a list of choices")
+    | by_name(ANYTHING, "what each choice stands for")
+    | a(type, "float or str")
+)
+
+
+@checked(
+    CourseError,
+    question=TEXT,
+    kind=_CHOICES,
+    answer=FUNCTION,
+    why=TEXT | FUNCTION,
+    unit=TEXT,
+    within=NUMBER,
+)
 def predict(
     question: str,
     kind: type[str] | type[float] | Sequence[str] | Mapping[str, Any],

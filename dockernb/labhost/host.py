@@ -4,6 +4,7 @@ import base64
 import contextlib
 import functools
 import json
+import operator
 import os
 import signal
 import socket
@@ -14,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dockernb.errors import BuildError, HostError
+from dockernb.arguments import BYTES, ENGINE, NAME, PORT, PROVIDER, SECONDS, TEXT, checked, one_of, several
+from dockernb.errors import BuildError, HostError, UnavailableError
 from dockernb.labhost import control, store
 from dockernb.labhost.channel import completed
 from dockernb.labhost.machine import Plan
@@ -30,6 +32,10 @@ DEFAULT_NAME = "lab"
 START_LIMIT = 400.0  # seconds; a cold boot under emulation on a busy machine
 STOP_LIMIT = 10.0  # seconds for each way to end one
 LONGEST_ANSWER = 1 << 28  # bytes
+
+
+_PROTOCOL = one_of("tcp", "udp")
+_ARGV = several(TEXT, 'a list of texts, such as ["ip", "route"]')
 
 
 def _quiet(text: str, fraction: float) -> None:
@@ -80,6 +86,7 @@ class LabHost:
             "DOCKER_CERT_PATH": str(self.cert_path),
         }
 
+    @checked(HostError, timeout=SECONDS)
     def client(self, timeout: int = 60) -> "docker.DockerClient":
         """A plain SDK client for this host."""
         from dockernb.labhost import api  # noqa: PLC0415  (the SDK takes 0.3 s that a start need not wait for)
@@ -94,7 +101,7 @@ class LabHost:
             with socket.create_connection(("127.0.0.1", self._api_port), timeout=10) as plain:
                 plain.settimeout(timeout + 10)
                 with context.wrap_socket(plain, server_hostname="agent") as line:
-                    line.sendall(json.dumps(request).encode() + b"\n")
+                    line.sendall(json.dumps(request, default=operator.index).encode() + b"\n")
                     pieces = []
                     while not data.endswith(b"\n") and (piece := line.recv(1 << 16)):
                         pieces.append(piece)
@@ -124,6 +131,7 @@ class LabHost:
             "or `dockernb start`, for a fresh one."
         )
 
+    @checked(HostError, argv=_ARGV, input=BYTES, timeout=SECONDS)
     def run(
         self, argv: list[str], *, input: bytes = b"", timeout: float = 30.0
     ) -> subprocess.CompletedProcess[bytes]:
@@ -140,6 +148,7 @@ class LabHost:
         request = {"op": "run", "argv": argv, "input": base64.b64encode(input).decode(), "timeout": timeout}
         return completed(argv, self._ask_agent(request, timeout))
 
+    @checked(HostError, source=TEXT, timeout=SECONDS)
     def call(self, source: str, argument: Any, *, timeout: float = 30.0) -> Any:
         """Run main(argument) of a piece of stdlib-only Python source on the Docker host, in one call.
 
@@ -159,6 +168,7 @@ class LabHost:
 
     # --- its ports ---------------------------------------------------------------------------------------------
 
+    @checked(HostError, port=PORT, protocol=_PROTOCOL, timeout=SECONDS)
     def port(self, port: int, protocol: str = "tcp", timeout: float = 10.0) -> int:
         """The loopback port that leads to a port published on this host, waiting until it is open.
 
@@ -170,12 +180,14 @@ class LabHost:
         request = {"do": "port", "port": port, "protocol": protocol, "timeout": timeout}
         return int(control.ask(self.directory, request, timeout + 5)["port"])
 
+    @checked(HostError, port=PORT, protocol=_PROTOCOL)
     def open(self, port: int, protocol: str = "tcp") -> int:
         """Open a port by name, for a server that publishes none (on the host network, or on the host itself)."""
         return int(
             control.ask(self.directory, {"do": "open", "port": port, "protocol": protocol}, 30)["port"]
         )
 
+    @checked(HostError, scheme=NAME)
     def url(self, port: int, scheme: str = "http") -> str:
         """The URL of a published port for programs on the learner's machine."""
         return f"{scheme}://127.0.0.1:{self.port(port)}"
@@ -233,6 +245,8 @@ def join(name: str = DEFAULT_NAME) -> LabHost | None:
         return None
 
 
+@checked(HostError, name=NAME)
+@checked(UnavailableError, provider=PROVIDER, engine=ENGINE)
 def start(
     name: str = DEFAULT_NAME,
     *,

@@ -4,7 +4,8 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dockernb.errors import HostError
+from dockernb.arguments import ENGINE, PROVIDER, WHOLE, checked
+from dockernb.errors import HostError, UnavailableError
 from dockernb.labhost import host as hosts
 from dockernb.labhost.host import LabHost, Report
 from dockernb.labhost.machine import SEGMENT
@@ -65,6 +66,8 @@ class Hosts:
             member.stop()
 
 
+@checked(HostError, count=WHOLE)
+@checked(UnavailableError, provider=PROVIDER, engine=ENGINE)
 def start_several(
     count: int,
     *,

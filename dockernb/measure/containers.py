@@ -5,10 +5,12 @@ from __future__ import annotations
 import docker
 import docker.errors
 
+from dockernb.arguments import NAME, checked
 from dockernb.errors import MeasureError
 from dockernb.model import Container
 
 
+@checked(MeasureError, name=NAME)
 def running(engine: docker.APIClient, name: str) -> Container:
     """A running container.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import docker
 import pandas as pd
 
+from dockernb.arguments import LAB, NONE, NUMBER, SECONDS, WHOLE, Kind, by_name, checked, having
 from dockernb.errors import HostError, MeasureError
 
 if TYPE_CHECKING:
@@ -87,10 +88,23 @@ def whole_seconds(name: str, *times: float) -> list[int]:
     return [int(time) for time in times]
 
 
-Kind = TypeVar("Kind", bound=Arrangement)
+Base = TypeVar("Base", bound=Arrangement)
 
 
-def sweep(base: Kind, **values: Iterable[Any]) -> dict[str, Kind]:
+_A_BASE = Kind(
+    'an arrangement, such as dn.Iperf3("server", "client")',
+    lambda value: dataclasses.is_dataclass(value) and not isinstance(value, type),
+)
+_VALUES = Kind(
+    "values in a list for each field, such as parallel=[1, 4]",
+    lambda values: all(
+        hasattr(each, "__iter__") and not isinstance(each, str | bytes) for each in values.values()
+    ),
+)
+
+
+@checked(MeasureError, base=_A_BASE, values=_VALUES)
+def sweep(base: Base, **values: Iterable[Any]) -> dict[str, Base]:
     """The same arrangement with other values of some fields, in all combinations.
 
     Args:
@@ -116,6 +130,19 @@ def sweep(base: Kind, **values: Iterable[Any]) -> dict[str, Kind]:
     return found
 
 
+COMPARED = {
+    "lab": LAB,
+    "arrangements": by_name(
+        having("plan", ""), 'arrangements by name, such as {"bridge": dn.Iperf3("server", "client")}'
+    ),
+    "runs": WHOLE,
+    "seconds": NUMBER,
+    "omit": NUMBER,
+    "budget_s": SECONDS | NONE,
+}
+
+
+@checked(MeasureError, **COMPARED)
 def compare(
     lab: Lab,
     arrangements: Mapping[str, Arrangement],

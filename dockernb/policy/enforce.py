@@ -6,6 +6,7 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dockernb.arguments import LAB, TEXT, checked
 from dockernb.errors import LabError
 from dockernb.policy.rules import compile_policies
 from dockernb.policy.schema import Policy, read_policies
@@ -73,6 +74,7 @@ class Policies:
         )
 
 
+_LONGEST = 100_000  # characters of YAML, which takes a second or two to be read
 _HEAD = ("policy", "selects", "types", "rules")
 
 
@@ -85,6 +87,7 @@ def _row(policy: Policy) -> tuple[str, str, str, str]:
     return policy.name, policy.selector.text, ", ".join(policy.types), ", ".join(counts) or "none"
 
 
+@checked(LabError, lab=LAB, source=TEXT)
 def apply_policy(lab: Lab, source: str = "") -> Policies:
     """Put policies in force, beside those that are; one of the same name takes the old one's place.
 
@@ -110,6 +113,8 @@ def apply_policy(lab: Lab, source: str = "") -> Policies:
         raise LabError(
             f"There is no file {file} on the lab host: write it there in a %%docker cell, or give its text."
         )
+    if len(known.text or source) > _LONGEST:
+        raise LabError(f"This text has more than {_LONGEST} characters: give it in several calls.")
     try:
         fresh = read_policies(known.text or source) if source else ()
     except LabError as problem:
@@ -118,6 +123,7 @@ def apply_policy(lab: Lab, source: str = "") -> Policies:
     return _enforce(lab, tuple(policies.values()), known)
 
 
+@checked(LabError, lab=LAB, name=TEXT)
 def remove_policy(lab: Lab, name: str = "") -> Policies:
     """Take a policy back; without a name, all of them. What is not in force is not missed.
 
@@ -135,6 +141,7 @@ def remove_policy(lab: Lab, name: str = "") -> Policies:
     return _enforce(lab, tuple(p for p in _remembered(known) if name and p.name != name), known)
 
 
+@checked(LabError, lab=LAB)
 def policies(lab: Lab) -> Policies:
     """What is in force, and whether it still fits the containers.
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from dockernb.arguments import NUMBER
 from dockernb.errors import LabError
 from dockernb.policy.selector import Selector, read_selector
 
@@ -23,6 +24,7 @@ KINDS = ("NetworkPolicy", "GlobalNetworkPolicy")
 INGRESS, EGRESS = "Ingress", "Egress"
 PROTOCOLS = ("TCP", "UDP", "ICMP")
 
+_TOO_DEEP = "A policy is not so deep: this has too many mappings or lists within each other."
 _NO_NAMESPACES = "Docker has no namespaces"
 _BY_LABEL = "select containers by their labels, whose addresses are then looked up"
 _REFUSED = {
@@ -128,6 +130,11 @@ def read_policies(text: str) -> tuple[Policy, ...]:
         raise LabError(f"This is not YAML{line}: {problem.problem or problem.context}.") from problem
     except yaml.YAMLError as problem:
         raise LabError(f"This is not YAML: {' '.join(str(problem).split())}.") from problem
+    except RecursionError:
+        raise LabError(_TOO_DEEP) from None
+    except (ValueError, TypeError, AttributeError, KeyError) as problem:
+        # What PyYAML lets out for a value that is not what its tag or its look says: !!int abc, 2024-13-01.
+        raise LabError(f"This YAML has a value that is none ({problem}): put texts in quotes.") from problem
     if not documents:
         raise LabError("There is no policy in this text: it begins with apiVersion: projectcalico.org/v3.")
     found = []
@@ -137,6 +144,8 @@ def read_policies(text: str) -> tuple[Policy, ...]:
             found.append(_policy(document))
         except LabError as problem:
             raise LabError(f"{before}{problem}") from None
+        except RecursionError:
+            raise LabError(f"{before}{_TOO_DEEP}") from None
     names = [policy.name for policy in found]
     if twice := [name for name in names if names.count(name) > 1]:
         raise LabError(f"metadata.name {twice[0]} stands there twice: give each policy a name of its own.")
@@ -161,7 +170,7 @@ def _policy(data: Any) -> Policy:
     for key, known in (("apiVersion", (API_VERSION,)), ("kind", KINDS)):
         if data.get(key) not in known:
             raise LabError(f"{key} has to be {' or '.join(known)}, and it is {_told(data.get(key))}.")
-    metadata, spec = (data.get(key) or {} for key in ("metadata", "spec"))
+    metadata, spec = ({} if data.get(key) is None else data[key] for key in ("metadata", "spec"))
     _fields(metadata, "metadata", "metadata")
     _fields(spec, "spec", "spec")
     name = metadata.get("name")
@@ -170,7 +179,7 @@ def _policy(data: Any) -> Policy:
             f"metadata.name has to be a name of letters, digits, '.', '_' and '-', and it is {_told(name)}."
         )
     order = spec.get("order")
-    if order is not None and (not isinstance(order, int | float) or isinstance(order, bool)):
+    if order is not None and not NUMBER.fits(order):
         raise LabError(f"spec.order has to be a number, and it is {_told(order)}.")
     rules = {key: _rules(spec.get(key), f"spec.{key}") for key in ("ingress", "egress")}
     return Policy(

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from dockernb.errors import LabError
 
+_DEEPEST = 50  # each level is some calls of this reader's, which Python bounds
+
 Test = Callable[[Mapping[str, str]], bool]
 
 _TOKEN = re.compile(
@@ -55,7 +57,7 @@ def read_selector(text: str) -> Selector:
 
 class _Reader:
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text, self.depth = text, 0
         self.tokens: list[tuple[str, str]] = []
         at, rest = 0, text.rstrip()
         while at < len(rest):
@@ -101,6 +103,14 @@ class _Reader:
         return lambda labels: all(test(labels) for test in tests)
 
     def term(self) -> Test:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise LabError(f"the selector has more than {_DEEPEST} parentheses and ! within each other")
+        test = self.single()
+        self.depth -= 1
+        return test
+
+    def single(self) -> Test:
         if self.take("!"):
             test = self.term()
             return lambda labels: not test(labels)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from dockernb.arguments import LAB, NAMES, NONE, PORTS, a, checked, number, whole
+from dockernb.errors import ProbeError
 from dockernb.model import Snapshot
 from dockernb.probe.matrix import Matrix
 from dockernb.probe.plan import Plan, make_plan
@@ -19,6 +21,19 @@ if TYPE_CHECKING:
 GRACE = 30.0  # seconds beyond the sockets' own limits before the helper call is given up
 
 
+@checked(
+    ProbeError,
+    lab=LAB,
+    sources=NAMES | NONE,
+    targets=NAMES | NONE,
+    ports=PORTS | NONE,
+    protocols=NAMES,
+    by=NAMES | NONE,
+    networks=NAMES | NONE,
+    timeout=number(0.01, 60, "a number of seconds"),
+    payload=whole(0, 65507) | NONE,
+    snapshot=a(Snapshot, "what dn.snapshot gave") | NONE,
+)
 def reach(
     lab: Lab,
     sources: Sequence[str] | None = None,

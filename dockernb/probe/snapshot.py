@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import docker
 from docker.errors import DockerException, NotFound
 
+from dockernb.arguments import FLAG, HOST, LAB, NONE, checked, having
 from dockernb.errors import ProbeError
 from dockernb.model import Snapshot
 
@@ -25,6 +26,7 @@ _AT_ONCE = 4  # inspections; the engine uses as many processors as it has
 _clients: WeakKeyDictionary[LabHost, tuple[object, docker.DockerClient]] = WeakKeyDictionary()
 
 
+@checked(ProbeError, lab=LAB, host=having("docker_host", HOST.words) | NONE, everything=FLAG)
 def snapshot(lab: Lab, *, host: LabHost | None = None, everything: bool = False) -> Snapshot:
     """What the engine says now.
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from dockernb.arguments import LAB, NAME, NONE, PORT, checked
 from dockernb.errors import ProbeError
 from dockernb.model import Container, Snapshot
 from dockernb.probe.derive import derive, owner_of
@@ -23,6 +24,7 @@ _FUTURE = "from __future__ import annotations\n"  # valid at the head of a text 
 _TIMEOUT = 1.0  # seconds without an answer that count as dropped
 
 
+@checked(ProbeError, lab=LAB, a=NAME, b=NAME, port=PORT | NONE, by=NAME, protocol=NAME)
 def why(
     lab: Lab, a: str, b: str, port: int | None = None, *, by: str = "address", protocol: str = "tcp"
 ) -> Explanation:

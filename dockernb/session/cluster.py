@@ -15,6 +15,7 @@ import docker
 import requests
 from docker.errors import APIError
 
+from dockernb.arguments import NAME, SECONDS, TEXT, checked, several
 from dockernb.errors import HostError, LabError
 from dockernb.labhost import LabHost
 from dockernb.labhost import host as hosts
@@ -28,6 +29,7 @@ from dockernb.session.lab import (
     Removed,
     lesson_client,
     made_by,
+    need_lesson,
     remove_containers,
     remove_networks,
     remove_services,
@@ -150,6 +152,7 @@ class Machine:
         """Whether the machine is there."""
         return hosts.join(self.name) is not None
 
+    @checked(HostError, argv=several(TEXT, 'texts, such as "ip", "route"'), timeout=SECONDS)
     def run(self, *argv: str, timeout: float = 30.0) -> str:
         """What a command says that runs on the machine itself, standard error included.
 
@@ -260,6 +263,7 @@ class Cluster(Lab):
                 return bool(swarm["LocalNodeState"] != "inactive")
             return any(node.attrs["Status"]["State"] != "ready" for node in self.docker.nodes.list())
 
+    @checked(LabError, service=NAME, limit=SECONDS)
     def wait(self, service: str, limit: float = WAIT_LIMIT) -> Swarm:
         """Wait until a service runs as many tasks as it shall, on machines that are there.
 
@@ -419,6 +423,7 @@ def open_cluster(
         LabError: There is no such lesson.
         HostError: The lab hosts cannot be had.
     """
+    need_lesson(name)
     found = [hosts.join(MANY.format(number)) for number in range(1, count + 1)]
     if None in found:
         for left in found[::-1]:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import docker
 from docker.errors import APIError, NotFound
 
+from dockernb.arguments import SECONDS, TEXT, checked
 from dockernb.errors import LabError
 from dockernb.labhost import LabHost, api
 from dockernb.labhost import host as hosts
@@ -69,6 +70,19 @@ class Removed:
     __repr__ = __str__
 
 
+@checked(LabError, name=TEXT)
+def need_lesson(name: str) -> None:
+    """Whether there is such a lesson; asked before a lab host is started for it.
+
+    Raises:
+        LabError: There is none.
+    """
+    if name not in LESSONS:
+        near = difflib.get_close_matches(name, LESSONS, 1, 0.3)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(LESSONS)}."
+        raise LabError(f"There is no lesson {name!r}: {hint}")
+
+
 class Lab:
     """A lesson's session: a lab host, a Docker client, and the memory of what the lesson made.
 
@@ -80,10 +94,7 @@ class Lab:
     """
 
     def __init__(self, name: str, host: LabHost) -> None:
-        if name not in LESSONS:
-            near = difflib.get_close_matches(name, LESSONS, 1, 0.3)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(LESSONS)}."
-            raise LabError(f"There is no lesson {name!r}: {hint}")
+        need_lesson(name)
         self.name, self.host = name, host
         # The same for every kernel that joins the lesson on this start of the host.
         self.labels = {LAB: name, SESSION: f"{int(host.started * 1000):x}"}
@@ -109,6 +120,7 @@ class Lab:
             labelled = self.docker.api.containers(all=True, filters={"label": LAB})
         return dict(Counter(lesson for one in labelled if (lesson := one["Labels"][LAB]) != self.name))
 
+    @checked(LabError, limit=SECONDS)
     def until(self, condition: Callable[[], Seen], limit: float = 60.0, *, otherwise: Seen = _RAISE) -> Seen:
         """Wait until a condition of your own is met: it is looked at again and again.
 
@@ -274,6 +286,7 @@ def open_lab(
         LabError: There is no such lesson.
         HostError: There is no lab host to be had.
     """
+    need_lesson(name)
     wanted = os.environ.get("DOCKERNB_HOST", hosts.DEFAULT_NAME)
     host = hosts.start(wanted, provider=provider, engine=engine, report=report)
     return Lab(name, host)

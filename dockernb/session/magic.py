@@ -9,7 +9,6 @@ host. Files stay there until the host is reset; variables last for a cell.
 import base64
 import codecs
 import secrets
-import shlex
 from collections.abc import Callable
 from importlib import resources
 from typing import Any
@@ -84,10 +83,10 @@ def limit_of(line: str) -> float:
     Raises:
         LabError: There is something else on the line.
     """
-    match shlex.split(line):
+    match line.split():
         case []:
             return LIMIT
-        case ["--limit", number] if number.replace(".", "", 1).isdigit() and float(number) > 0:
+        case ["--limit", number] if number.replace(".", "", 1).isdecimal() and float(number) > 0:
             return float(number)
         case _:
             raise LabError(

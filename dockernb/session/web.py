@@ -1,5 +1,7 @@
 """Ask a published port of the lab host over HTTP, as the learner's browser would."""
 
+import json
+import re
 import warnings
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -8,6 +10,7 @@ from typing import Any
 import requests
 from urllib3.exceptions import InsecureRequestWarning
 
+from dockernb.arguments import LAB, PORT, SECONDS, Kind, checked, one_of
 from dockernb.errors import LabError
 from dockernb.session.lab import Lab
 from dockernb.waiting import until
@@ -31,6 +34,31 @@ class Answer:
         return f"{self.status} {HTTPStatus(self.status).phrase}\n{self.text.strip()}"
 
 
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+_PATH = Kind("a text that begins with /", lambda value: isinstance(value, str) and value.startswith("/"))
+_METHOD = Kind(
+    "a method of HTTP, such as 'GET'",
+    lambda value: isinstance(value, str) and re.fullmatch("[A-Za-z-]+", value) is not None,
+)
+
+
+@checked(
+    LabError,
+    lab=LAB,
+    port=PORT,
+    path=_PATH,
+    scheme=one_of("http", "https"),
+    method=_METHOD,
+    body=Kind("what JSON can carry", _is_json),
+    wait=SECONDS,
+)
 def fetch(
     lab: Lab,
     port: int,

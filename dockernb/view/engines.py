@@ -2,11 +2,13 @@
 
 from html import escape
 
+from dockernb.arguments import NONE, TEXT, checked
 from dockernb.course import engines
 from dockernb.errors import CourseError
 from dockernb.view.picture import FONT, INK, LINE, Picture
 
 
+@checked(CourseError, version=TEXT, lesson=TEXT | NONE)
 def your_engine(version: str, lesson: str | None = None) -> Picture:
     """Show what another version of Docker does differently from what the lessons show.
 

@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from dockernb.arguments import a, checked, number
 from dockernb.errors import MeasureError
 from dockernb.view import plots
 from dockernb.view.plots import Picture
@@ -32,6 +33,10 @@ _ANSWERED, _LOST = "#4a94c4", "#d55e00"
 _NOBODY = "nobody"
 
 
+_FRAME = a(pd.DataFrame, "a table of requests, as dn.load gives it")
+
+
+@checked(MeasureError, frame=_FRAME)
 def shares(frame: pd.DataFrame) -> Axes:
     """Which server answered how many requests: one bar for each kind of client.
 
@@ -82,6 +87,7 @@ def shares(frame: pd.DataFrame) -> Axes:
     return ax
 
 
+@checked(MeasureError, frame=_FRAME, step=number(0.01, 3600, "a number of seconds"))
 def timeline(frame: pd.DataFrame, *, step: float = 0.25) -> list[Axes]:
     """How many requests were answered and lost as time went by: one row for each kind of client.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, overload
 
+from dockernb.arguments import FLAG, NONE, a, checked
+from dockernb.errors import ProbeError
 from dockernb.measure.capture import Capture
 from dockernb.model import Snapshot, Swarm
 from dockernb.probe import Explanation, Matrix
@@ -14,6 +16,11 @@ from dockernb.view.picture import Picture
 from dockernb.view.storage import storage_picture
 from dockernb.view.swarm import swarm_picture
 from dockernb.view.topology import topology
+
+_SEEN = a(
+    (Matrix, Snapshot, Swarm, Explanation, Capture),
+    "what dn.reach, dn.snapshot, dn.why, dn.capture or lab.swarm gave",
+)
 
 
 @overload
@@ -28,6 +35,7 @@ def look(thing: Swarm, before: Swarm | None = None) -> Picture: ...
 def look(thing: Explanation | Capture) -> Picture: ...
 
 
+@checked(ProbeError, thing=_SEEN, volumes=FLAG)
 def look(
     thing: Matrix | Snapshot | Swarm | Explanation | Capture, before: Any = None, *, volumes: bool = False
 ) -> Picture:
@@ -38,6 +46,7 @@ def look(
         before: an earlier one of the same kind.
         volumes: for a snapshot, draw who mounts what, in place of the networks.
     """
+    (a(type(thing), "an earlier one of the same kind") | NONE).check(ProbeError, "before", before)
     if isinstance(thing, Matrix):
         return matrix_picture(thing, before)
     if isinstance(thing, Swarm):

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from dockernb.arguments import a, checked
+from dockernb.errors import ProbeError
 from dockernb.probe import Explanation, Outcome, Step
 from dockernb.view.picture import (
     FAINT,
@@ -50,6 +52,7 @@ class _Point:
     y: float
 
 
+@checked(ProbeError, explanation=a(Explanation, "what dn.why returned"))
 def path(explanation: Explanation) -> Picture:
     """Draw the packet's way.
 

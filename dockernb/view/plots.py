@@ -25,6 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from dockernb.arguments import NAME, NONE, a, checked, having
 from dockernb.errors import MeasureError
 from dockernb.view.picture import PAPER, mark, portable
 from dockernb.view.statistics import CONFIDENCE, Summary, summarise, verdict
@@ -64,6 +65,11 @@ _UNITS = {
 """What `throughput` can show: the name and the unit of a column."""
 
 
+FRAME = a(pd.DataFrame, "a table of measurements, as dn.compare gives it")
+_AXES = having("plot", "axes of Matplotlib") | NONE
+
+
+@checked(MeasureError, frame=FRAME, by=NAME, value=NAME | NONE, ax=_AXES)
 def throughput(
     frame: pd.DataFrame, by: str = "arrangement", *, value: str | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -95,6 +101,7 @@ def throughput(
     return ax
 
 
+@checked(MeasureError, frame=FRAME, by=NAME, ax=_AXES)
 def latency(frame: pd.DataFrame, by: str = "arrangement", *, ax: Axes | None = None) -> Axes:
     """How long one read, write, round trip or transaction takes: the median (p50) and the slowest of 100 (p99).
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
+from dockernb.arguments import NONE, TEXT, a, by_name, checked
+from dockernb.errors import MeasureError
 from dockernb.measure.capture import Capture, Packet
 from dockernb.view.picture import FAINT, INK, LINE, NETWORK_COLOURS, Picture, framed, mark
 
@@ -17,6 +19,11 @@ _COLOURS = dict(zip(("ARP", "TCP", "UDP", "ICMP"), NETWORK_COLOURS, strict=False
 _ADDRESSED = ("IPv4", "IPv6", "ARP")
 
 
+@checked(
+    MeasureError,
+    capture=a(Capture, "what dn.capture or dn.pcap gave"),
+    names=by_name(TEXT, 'texts by address, such as {"10.0.0.2": "web"}') | NONE,
+)
 def sequence(capture: Capture, *, names: Mapping[str, str] | None = None) -> Picture:
     """Draw packets as arrows between the machines that sent and received them, from the top down.
 

@@ -14,12 +14,19 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 
+from dockernb.arguments import NAME, NONE, NUMBER, a, by_name, checked
 from dockernb.errors import MeasureError
 from dockernb.view import load, plots
 
 _SENT, _RECEIVED = "#1f5f8b", "#d55e00"
 
 
+@checked(
+    MeasureError,
+    frame=a(pd.DataFrame, "a table of readings, as dn.traffic gives it"),
+    interface=NAME | NONE,
+    known=by_name(NUMBER, 'rates in Mbit/s by name, such as {"the link": 20}') | NONE,
+)
 def rates(
     frame: pd.DataFrame, *, interface: str | None = None, known: Mapping[str, float] | None = None
 ) -> Axes:
@@ -36,6 +43,8 @@ def rates(
     Raises:
         MeasureError: There is nothing in the frame, or no such interface.
     """
+    if not {"interface", "from_s", "to_s", "received_mbit_s", "sent_mbit_s"} <= set(frame.columns):
+        raise MeasureError("There is nothing to plot: the frame has no readings of dn.traffic.")
     totals = frame.groupby("interface")[["received_mbit_s", "sent_mbit_s"]].sum().sum(axis=1)
     if totals.empty or (interface is not None and interface not in totals.index):
         raise MeasureError(

@@ -22,20 +22,21 @@ TOP_LEVEL = {
 }
 
 # Which part of dockernb may import which: view -> probe, measure, course -> session -> labhost. A check (in
-# course) is built on probes and measurements; the ground floor (errors, waiting, model) is everyone's; the front
-# parts see all.
+# course) is built on probes and measurements; the ground floor (errors, arguments, waiting, model) is
+# everyone's; the front parts see all.
 MAY_IMPORT = {
     "errors": set[str](),
+    "arguments": {"errors"},
     "waiting": set[str](),
     "lessons": {"errors"},
     "model": {"errors"},
-    "labhost": {"errors", "waiting", "model"},
-    "session": {"errors", "waiting", "model", "labhost"},
-    "probe": {"errors", "waiting", "model", "labhost", "session"},
-    "measure": {"errors", "waiting", "model", "labhost", "session"},
-    "policy": {"errors", "waiting", "model", "labhost", "session", "probe"},
-    "course": {"errors", "waiting", "model", "labhost", "session", "probe", "measure", "policy"},
-    "view": {"errors", "waiting", "model", "labhost", "session", "probe", "measure", "course"},
+    "labhost": {"errors", "arguments", "waiting", "model"},
+    "session": {"errors", "arguments", "waiting", "model", "labhost"},
+    "probe": {"errors", "arguments", "waiting", "model", "labhost", "session"},
+    "measure": {"errors", "arguments", "waiting", "model", "labhost", "session"},
+    "policy": {"errors", "arguments", "waiting", "model", "labhost", "session", "probe"},
+    "course": {"errors", "arguments", "waiting", "model", "labhost", "session", "probe", "measure", "policy"},
+    "view": {"errors", "arguments", "waiting", "model", "labhost", "session", "probe", "measure", "course"},
 }
 FRONT = {"__init__", "__main__", "cli", "front"}
 # What runs on the lab host finds nothing but Python there, and psycopg in the toolbox.

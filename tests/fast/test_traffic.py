@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -80,7 +81,7 @@ def test_nothing_to_plot_is_said() -> None:
 
 
 def test_times_that_make_no_sense() -> None:
-    lab: Any = None
+    lab: Any = SimpleNamespace(host=None)
     with pytest.raises(MeasureError, match="two readings"):
         traffic(lab, "web", seconds=1, every=0)
     with pytest.raises(MeasureError, match="two readings"):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import docker.errors
 import pandas as pd
 
+from dockernb.arguments import HOST, NAME, SECONDS, TEXT, checked, having
 from dockernb.errors import HostError, MeasureError
 from dockernb.labhost import LabHost
 from dockernb.measure.capture._packets import Layer, Packet, packets
@@ -108,6 +109,7 @@ def _said(layers: tuple[Layer, ...]) -> str:
     return ", ".join([*words, *(["VXLAN"] if any(layer.name == "VXLAN" for layer in layers) else [])])
 
 
+@checked(MeasureError, host=HOST, filter=TEXT, interface=NAME, limit=SECONDS)
 @contextlib.contextmanager
 def capture(host: LabHost, filter: str = "", *, interface: str, limit: float = LIMIT) -> Iterator[Capture]:
     """Capture what passes an interface of a lab host while the block runs.
@@ -142,6 +144,10 @@ def capture(host: LabHost, filter: str = "", *, interface: str, limit: float = L
         taken.read(base64.b64decode(found["pcap"]))
 
 
+_CONTAINER = having("get_archive", "a container, as lab.docker.containers.get gives it")
+
+
+@checked(MeasureError, container=_CONTAINER, path=NAME)
 def pcap(container: Container, path: str) -> Capture:
     """Read a pcap file that tcpdump wrote in a container.
 
@@ -161,6 +167,8 @@ def pcap(container: Container, path: str) -> Capture:
         raise MeasureError(
             f'"{container.name}" has no file {path}: has tcpdump written it, and where?'
         ) from None
+    except (KeyError, IndexError, tarfile.TarError):  # a link that leads nowhere
+        raise MeasureError(f'{path} of "{container.name}" is no file.') from None
     taken = Capture()
     try:
         taken.read(content)

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import docker
 
+from dockernb.arguments import check_fields
 from dockernb.errors import MeasureError
 from dockernb.measure.containers import running
 from dockernb.measure.fio._parse import Storage, parse
@@ -46,6 +47,9 @@ class Fio:
     block_kib: int = 4
     size_mib: int = 64
     parallel: int = 1
+
+    def __post_init__(self) -> None:
+        check_fields(MeasureError, self)
 
     def command(self, file: str, seconds: float, omit: float) -> list[str]:
         """The arguments, as one would type them after ``fio``."""

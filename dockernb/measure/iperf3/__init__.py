@@ -7,6 +7,7 @@ from typing import Literal
 
 import docker
 
+from dockernb.arguments import check_fields
 from dockernb.errors import MeasureError
 from dockernb.measure.between import CONNECT_LIMIT_S, Pair
 from dockernb.measure.iperf3._parse import Throughput, parse
@@ -43,6 +44,9 @@ class Iperf3:
     parallel: int = 1
     bitrate_mbit_s: float | None = None
     port: int = 5201
+
+    def __post_init__(self) -> None:
+        check_fields(MeasureError, self)
 
     def command(self, address: str, seconds: int, omit: int) -> list[str]:
         """The client's arguments, as one would type them after ``iperf3``."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from dockernb.arguments import LAB, NAME, NONE, SECONDS, Kind, a, by_name, check_fields, checked
 from dockernb.errors import MeasureError
 from dockernb.measure.containers import running
 
@@ -47,11 +48,28 @@ class Requests:
     look_up: Literal["each", "once"] = "each"
     limit: float = 5.0
 
+    def __post_init__(self) -> None:
+        check_fields(MeasureError, self)
+
 
 Event = tuple[float, Callable[[], object]]
 """Seconds after the beginning, and what is done then."""
 
 
+_REQUESTS = by_name(a(Requests, ""), 'requests by name, such as {"browser": dn.Requests("http://web")}')
+
+
+def _is_event(value: object) -> bool:
+    match value:
+        case (after, act):
+            return SECONDS.fits(after) and callable(act)
+    return False
+
+
+_EVENTS = by_name(Kind("", _is_event), 'seconds and a function by name, such as {"stop": (2, web.stop)}')
+
+
+@checked(MeasureError, lab=LAB, client=NAME, requests=_REQUESTS, seconds=SECONDS, events=_EVENTS | NONE)
 def load(
     lab: Lab,
     client: str,

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import docker
 
+from dockernb.arguments import check_fields
 from dockernb.errors import MeasureError
 from dockernb.measure.containers import running
 from dockernb.measure.pgbench._parse import Transactions, parse, reading
@@ -40,6 +41,9 @@ class Pgbench:
     clients: int = 1
     database: str = "postgres"
     user: str = "postgres"
+
+    def __post_init__(self) -> None:
+        check_fields(MeasureError, self)
 
     def command(self, seconds: int) -> list[str]:
         """The arguments, as one would type them after ``pgbench``; ``--file`` and ``--host`` are to be added."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import docker
 
+from dockernb.arguments import check_fields
 from dockernb.errors import MeasureError
 from dockernb.measure.between import Pair
 from dockernb.measure.series import Plan, whole_seconds
@@ -33,6 +34,9 @@ class Sockperf:
     to: str | None = None
     message_bytes: int = 64
     port: int = 11111
+
+    def __post_init__(self) -> None:
+        check_fields(MeasureError, self)
 
     def command(self, address: str, seconds: int) -> list[str]:
         """The client's arguments, as one would type them after ``sockperf``."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from dockernb.arguments import LAB, NAME, SECONDS, checked
 from dockernb.errors import MeasureError
 from dockernb.measure.containers import running
 
@@ -24,6 +25,7 @@ __all__ = ["counters", "rates", "traffic"]
 _RECEIVED, _SENT = 0, 8  # the fields of bytes in a line of /proc/net/dev; see proc_pid_net(5)
 
 
+@checked(MeasureError, lab=LAB, container=NAME, seconds=SECONDS, every=SECONDS)
 def traffic(lab: Lab, container: str, *, seconds: float = 5.0, every: float = 0.25) -> pd.DataFrame:
     """Watch a container's interfaces for a while, in one helper call on the lab host; its image needs no program.
 
