@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()  # what cannot be written is known now, not when the interpreter ends
     except DockernbError as problem:
         print(f"dockernb: {problem}", file=sys.stderr)
         return 1
@@ -56,6 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (whoever read our output has gone)
         return 0
+    except OSError as problem:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (which is tried again at the end otherwise)
+        where = problem.filename or "the output"
+        print(f"dockernb: {where} cannot be used: {problem.strerror or problem}", file=sys.stderr)
+        return 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -154,10 +161,10 @@ def findings() -> list[Finding]:
         found.append(Finding("conda", False, says, "it comes from the system, or Docker takes its place"))
     if built:
         made = built.manifest
-        says = f"Docker {made['docker']} of Debian {made['engine']}, built {made['built']}, "
-        says += f"{store.size(built.directory) / 1e6:.0f} MB, {built.directory}"
         try:
             built.check()
+            says = f"Docker {made['docker']} of Debian {made['engine']}, built {made['built']}, "
+            says += f"{store.size(built.directory) / 1e6:.0f} MB, {built.directory}"
             misfit = built.misfit()
             faults = [f"{misfit}, so it boots cold"] * bool(misfit) + [made["note"].rstrip(".")] * bool(
                 made["note"]
@@ -352,8 +359,8 @@ def _command(lacks: Sequence[str]) -> str:
 
 
 def _existing(path: Any) -> Any:
-    """The path, or the nearest directory above it that exists."""
-    return path if path.exists() else _existing(path.parent)
+    """The path, or the nearest directory above it that exists and can be looked at."""
+    return path if os.access(path, os.F_OK) else _existing(path.parent)
 
 
 class _progress:  # noqa: N801  (used like a function)
