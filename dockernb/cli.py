@@ -1,6 +1,7 @@
 """The command `dockernb`."""
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -15,10 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dockernb.errors import DockernbError, HostError
-from dockernb.labhost import DEFAULT_NAME, LabHost, debian, join, store
-from dockernb.labhost import start as start_host
-from dockernb.labhost import stop as stop_host
+try:
+    from dockernb.errors import DockernbError, HostError
+    from dockernb.labhost import DEFAULT_NAME, LabHost, debian, join, store
+    from dockernb.labhost import start as start_host
+    from dockernb.labhost import stop as stop_host
+except KeyboardInterrupt:  # this takes 0.2 s, and nothing has been begun
+    sys.exit(128 + signal.SIGINT)
 
 EPILOG = """
 examples:
@@ -55,14 +59,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("dockernb: interrupted; nothing is left half-made", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (whoever read our output has gone)
+        _drop_output()  # whoever read it has gone
         return 0
     except OSError as problem:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (which is tried again at the end otherwise)
+        if problem.filename is None:
+            _drop_output()
         where = problem.filename or "the output"
         print(f"dockernb: {where} cannot be used: {problem.strerror or problem}", file=sys.stderr)
         return 1
     return code
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere: the interpreter would try it again at its end, and complain."""
+    with contextlib.suppress(OSError):  # it may be no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -179,16 +192,15 @@ def findings() -> list[Finding]:
         )
     outer, problem_text = container.find_engine()
     found.append(Finding("container provider", outer is not None, outer or problem_text))
-    free = shutil.disk_usage(_existing(store.cache())).free
+    place = _existing(store.cache())
+    free = shutil.disk_usage(place).free
     enough = built is not None or free > template.SPACE_NEEDED
-    found.append(
-        Finding(
-            "disk",
-            enough,
-            f"{free / 1e9:.1f} GB free at {store.cache()}",
-            "" if enough else "free some disk space",
-        )
-    )
+    if built is None and not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        says = f"{place} cannot be used: it is no directory that you can write to"
+        found.append(Finding("disk", False, says, "mend it, or set XDG_CACHE_HOME to another"))
+    else:
+        says = f"{free / 1e9:.1f} GB free at {store.cache()}"
+        found.append(Finding("disk", enough, says, "" if enough else "free some disk space"))
     return found
 
 
@@ -289,8 +301,9 @@ def run(options: argparse.Namespace) -> int:
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not argv:
         raise HostError("There is no command to run: dockernb run -- docker ps")
+    host = _running(options.name)
     given = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
-    done = _running(options.name).run(argv, input=given, timeout=options.timeout)
+    done = host.run(argv, input=given, timeout=options.timeout)
     sys.stdout.buffer.write(done.stdout)
     sys.stderr.buffer.write(done.stderr)
     return done.returncode

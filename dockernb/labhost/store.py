@@ -31,19 +31,23 @@ def cache() -> Path:
     Raises:
         BuildError: There is no home directory.
     """
-    return _at_home(platformdirs.user_cache_path("dockernb"), "XDG_CACHE_HOME", BuildError)
+    return _at_home(platformdirs.user_cache_path, "XDG_CACHE_HOME", BuildError)
 
 
 def _hosts() -> Path:
     """The directory with one directory for each lab host."""
-    return _at_home(platformdirs.user_state_path("dockernb"), "XDG_STATE_HOME", HostError) / "hosts"
+    return _at_home(platformdirs.user_state_path, "XDG_STATE_HOME", HostError) / "hosts"
 
 
-def _at_home(path: Path, variable: str, kind: type[HostError]) -> Path:
-    """The path, if the home directory in it is known."""
-    if path.parts[0].startswith("~"):
-        raise kind(f"This user has no home directory: set {variable} to a directory that you can write to.")
-    return path
+def _at_home(find: Callable[[str], Path], variable: str, kind: type[HostError]) -> Path:
+    """The directory of ours that the platform has such a function for, if it knows where."""
+    with contextlib.suppress(
+        RuntimeError
+    ):  # newer releases of platformdirs; older ones leave the tilde where it is
+        path = find("dockernb")
+        if not path.parts[0].startswith("~"):
+            return path
+    raise kind(f"This user has no home directory: set {variable} to a directory that you can write to.")
 
 
 @contextlib.contextmanager

@@ -119,7 +119,7 @@ def _is_manifest(data: Any) -> bool:
 
 def _read(place: Path) -> Template | None:
     """The template in a directory, or None when there is no complete one that this user may read."""
-    with contextlib.suppress(FileNotFoundError, PermissionError, json.JSONDecodeError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
         return Template(place, json.loads((place / "template.json").read_text()))
     return None
 
