@@ -263,6 +263,8 @@ def status(options: argparse.Namespace) -> int:
     for state in hosts:
         age = time.time() - state["started"]
         kind = f"{state['provider']}, {state['emulation']}" + (", resting" if state["rests"] else "")
+        if state["paused"]:
+            print(f"{state['name']}: {state['paused']}")
         print(f"{state['name']}: {kind}, up {age / 60:.0f} min, owner {state['owner']}")
         for published, here in state["ports"].items():
             print(f"    port {published} of the lab host is 127.0.0.1:{here} here")

@@ -42,7 +42,8 @@ class LabHostAPI(docker.APIClient):
             return super().send(request, **kwargs)
         except requests.exceptions.ReadTimeout as problem:
             limit = kwargs.get("timeout")
-            raise HostError(f"The lab host did not answer {request.path_url} within {limit} s.") from problem
+            otherwise = f"The lab host did not answer {request.path_url} within {limit} s."
+            raise HostError(control.late(self._directory, otherwise)) from problem
         except OSError as problem:
             # No connection, or the credentials of a host that ended; what the engine answers is never an OSError here.
             raise HostError(control.gone(self._directory)) from problem

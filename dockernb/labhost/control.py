@@ -12,6 +12,7 @@ from dockernb.errors import HostError
 from dockernb.labhost import store
 
 NAME = "control.sock"
+STATUS_LIMIT = 2.0  # seconds, after the caller has waited for long
 LONGEST_REPLY = 1 << 24  # bytes
 
 
@@ -27,10 +28,19 @@ def gone(directory: Path) -> str:
             f"The lab host {name!r} does not answer any more{reason}: run the lesson's first cell again, "
             "or `dockernb start`, for a fresh one."
         )
-    return (
+    return late(
+        directory,
         f"The lab host {name!r} runs, but its engine does not answer: one that has ended comes back by itself within "
-        f"seconds; else run `dockernb reset --name {shlex.quote(name)}`."
+        f"seconds; else run `dockernb reset --name {shlex.quote(name)}`.",
     )
+
+
+def late(directory: Path, otherwise: str) -> str:
+    """Why a lab host that runs has not answered in time, in one sentence, or the other sentence if it is not known."""
+    with contextlib.suppress(HostError):
+        if paused := ask(directory, {"do": "status"}, STATUS_LIMIT).get("paused"):
+            return f"The lab host {directory.name!r} is {paused}, and it goes on by itself."
+    return otherwise
 
 
 def read_line(line: socket.socket, deadline: float, longest: int) -> bytes:

@@ -103,7 +103,8 @@ class LabHost:
                     line.sendall(json.dumps(request).encode() + b"\n")
                     data = control.read_line(line, deadline, LONGEST_ANSWER)
         except TimeoutError:
-            raise HostError(f"The lab host did not answer within {timeout:.0f} s.") from None
+            otherwise = f"The lab host did not answer within {timeout:.0f} s."
+            raise HostError(control.late(self.directory, otherwise)) from None
         except (OSError, ssl.SSLError) as problem:
             raise HostError(control.gone(self.directory)) from problem
         if not data:

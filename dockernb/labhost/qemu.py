@@ -307,6 +307,12 @@ class Qemu:
         """Execute a line of QEMU's human monitor; its answer is empty when all went well."""
         return str(await self.monitor("human-monitor-command", **{"command-line": line})).strip()
 
+    async def out_of_space(self) -> None:
+        """Wait until QEMU has paused the machine because what it writes did not fit on the learner's disk."""
+        with self._monitor.listener("BLOCK_IO_ERROR") as errors:
+            while not (await errors.get())["data"].get("nospace"):
+                pass
+
     async def migrated(self, timeout: float) -> None:
         """Wait until a migration (a save or a load of the device state) is done.
 

@@ -121,19 +121,19 @@ def size(path: Path) -> int:
     return total
 
 
-def need_space(path: Path, needed: int, what: str) -> None:
+def need_space(path: Path, needed: int, what: str, variable: str = "XDG_CACHE_HOME") -> None:
     """Check that the file system of the path has the needed bytes left.
 
     Raises:
         BuildError: It has not; the sentence says how much is missing.
     """
-    with using(path, "XDG_CACHE_HOME", BuildError):
+    with using(path, variable, BuildError):
         path.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path).free
     if free < needed:
         raise BuildError(
-            f"{what} needs {needed / 1e9:.1f} GB of disk space and {path} has {free / 1e9:.1f} GB left: "
-            "free some, or set XDG_CACHE_HOME to a directory on a larger disk."
+            f"{what} needs {needed / 1e9:.2g} GB of disk space and {path} has {free / 1e9:.2g} GB left: "
+            f"free some, or set {variable} to a directory on a larger disk."
         )
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,8 +28,10 @@ from dockernb.labhost import (
     qemu,
     store,
     template,
+    vm,
 )
 from dockernb.labhost.credentials import Credentials
+from dockernb.labhost.machine import Plan
 
 COMMANDS = (["start"], ["status"], ["run", "--", "true"], ["env"], ["stop"], ["reset"])
 CLI = "import sys; from dockernb.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -348,3 +351,70 @@ def test_a_port_that_cannot_be_is_said_before_the_keeper_is_asked(
     for ask in (lab(tmp_path, 1).open, lab(tmp_path, 1).port):
         with pytest.raises(HostError, match=r"There is no port|No 'sctp' port"):
             ask(port, protocol)
+
+
+# --- a disk that is full ----------------------------------------------------------------------------------------------
+
+
+def test_a_start_needs_some_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    machine = vm.VmMachine(Plan("lab", "vm", os.getpid(), tmp_path, "testing"))
+    with pytest.raises(BuildError, match=r"needs 0\.05 GB .* has 0\.001 GB left: .*XDG_STATE_HOME"):
+        asyncio.run(machine.start())
+
+
+def test_a_machine_without_room_says_so_and_goes_on_when_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 0
+    monkeypatch.setattr(vm.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr(vm, "SPACE_POLL", 0.01)
+
+    class Paused:
+        """A QEMU whose writes do not fit, once."""
+
+        def __init__(self) -> None:
+            self.full, self.done = [None], asyncio.Event()
+
+        async def out_of_space(self) -> None:
+            if not self.full:
+                await asyncio.sleep(60)
+            self.full.pop()
+
+        async def monitor(self, name: str) -> None:
+            assert (name, free) == ("cont", vm.ROOM)
+            self.done.set()
+
+        async def quit(self) -> None:
+            pass
+
+    async def fill() -> tuple[str, str]:
+        nonlocal free
+        machine, process = vm.VmMachine(Plan("lab", "vm", os.getpid(), tmp_path, "testing")), Paused()
+        machine._watch_space(process)  # type: ignore[arg-type]
+        await asyncio.sleep(0.1)
+        assert not process.done.is_set()
+        full = machine.facts.paused
+        free = vm.ROOM
+        await asyncio.wait_for(process.done.wait(), 5)
+        await asyncio.sleep(0)
+        after = machine.facts.paused
+        await machine.stop()
+        return full, after
+
+    full, after = asyncio.run(fill())
+    assert full == f"paused: the disk of {tmp_path} is full; free some space"
+    assert not after
+
+
+def test_a_call_that_is_late_says_that_the_machine_is_paused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        control, "ask", lambda *_: {"paused": "paused: the disk of /x is full; free some space"}
+    )
+    assert control.late(tmp_path, "other") == (
+        f"The lab host {tmp_path.name!r} is paused: the disk of /x is full; free some space, and it goes on by itself."
+    )
+    monkeypatch.setattr(control, "ask", lambda *_: {"paused": ""})
+    assert control.late(tmp_path, "other") == "other"
