@@ -108,8 +108,10 @@ class LabHost:
         except (OSError, ssl.SSLError) as problem:
             raise HostError(control.gone(self.directory)) from problem
         if not data:
+            spent = time.monotonic() - (deadline - timeout - 10)
             raise HostError(
-                f"The lab host stopped the request: it took more than {timeout:.0f} s, or it was killed."
+                f"The lab host stopped the request after {spent:.0f} s: its limit of {timeout:.0f} s was over, "
+                "or it was killed."
             )
         reply = control.parsed(data)
         if "error" in reply:
