@@ -1,6 +1,7 @@
 """The command `dockernb`."""
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -15,10 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dockernb.errors import DockernbError, HostError
-from dockernb.labhost import DEFAULT_NAME, LabHost, debian, join, store
-from dockernb.labhost import start as start_host
-from dockernb.labhost import stop as stop_host
+try:
+    from dockernb.errors import DockernbError, HostError
+    from dockernb.labhost import DEFAULT_NAME, LabHost, debian, join, store
+    from dockernb.labhost import start as start_host
+    from dockernb.labhost import stop as stop_host
+except KeyboardInterrupt:  # this takes 0.2 s, and nothing has been begun
+    sys.exit(128 + signal.SIGINT)
 
 EPILOG = """
 examples:
@@ -46,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        code = int(options.command(options))
+        sys.stdout.flush()  # what cannot be written is known now, not when the interpreter ends
     except DockernbError as problem:
         print(f"dockernb: {problem}", file=sys.stderr)
         return 1
@@ -54,8 +59,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("dockernb: interrupted; nothing is left half-made", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (whoever read our output has gone)
+        _drop_output()  # whoever read it has gone
         return 0
+    except OSError as problem:
+        if problem.filename is None:
+            _drop_output()
+        where = problem.filename or "the output"
+        print(f"dockernb: {where} cannot be used: {problem.strerror or problem}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere: the interpreter would try it again at its end, and complain."""
+    with contextlib.suppress(OSError):  # it may be no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -154,10 +174,10 @@ def findings() -> list[Finding]:
         found.append(Finding("conda", False, says, "it comes from the system, or Docker takes its place"))
     if built:
         made = built.manifest
-        says = f"Docker {made['docker']} of Debian {made['engine']}, built {made['built']}, "
-        says += f"{store.size(built.directory) / 1e6:.0f} MB, {built.directory}"
         try:
             built.check()
+            says = f"Docker {made['docker']} of Debian {made['engine']}, built {made['built']}, "
+            says += f"{store.size(built.directory) / 1e6:.0f} MB, {built.directory}"
             misfit = built.misfit()
             faults = [f"{misfit}, so it boots cold"] * bool(misfit) + [made["note"].rstrip(".")] * bool(
                 made["note"]
@@ -172,16 +192,15 @@ def findings() -> list[Finding]:
         )
     outer, problem_text = container.find_engine()
     found.append(Finding("container provider", outer is not None, outer or problem_text))
-    free = shutil.disk_usage(_existing(store.cache())).free
+    place = _existing(store.cache())
+    free = shutil.disk_usage(place).free
     enough = built is not None or free > template.SPACE_NEEDED
-    found.append(
-        Finding(
-            "disk",
-            enough,
-            f"{free / 1e9:.1f} GB free at {store.cache()}",
-            "" if enough else "free some disk space",
-        )
-    )
+    if built is None and not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        says = f"{place} cannot be used: it is no directory that you can write to"
+        found.append(Finding("disk", False, says, "mend it, or set XDG_CACHE_HOME to another"))
+    else:
+        says = f"{free / 1e9:.1f} GB free at {store.cache()}"
+        found.append(Finding("disk", enough, says, "" if enough else "free some disk space"))
     return found
 
 
@@ -244,6 +263,8 @@ def status(options: argparse.Namespace) -> int:
     for state in hosts:
         age = time.time() - state["started"]
         kind = f"{state['provider']}, {state['emulation']}" + (", resting" if state["rests"] else "")
+        if state["paused"]:
+            print(f"{state['name']}: {state['paused']}")
         print(f"{state['name']}: {kind}, up {age / 60:.0f} min, owner {state['owner']}")
         for published, here in state["ports"].items():
             print(f"    port {published} of the lab host is 127.0.0.1:{here} here")
@@ -282,8 +303,9 @@ def run(options: argparse.Namespace) -> int:
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not argv:
         raise HostError("There is no command to run: dockernb run -- docker ps")
+    host = _running(options.name)
     given = b"" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.buffer.read()
-    done = _running(options.name).run(argv, input=given, timeout=options.timeout)
+    done = host.run(argv, input=given, timeout=options.timeout)
     sys.stdout.buffer.write(done.stdout)
     sys.stderr.buffer.write(done.stderr)
     return done.returncode
@@ -352,8 +374,8 @@ def _command(lacks: Sequence[str]) -> str:
 
 
 def _existing(path: Any) -> Any:
-    """The path, or the nearest directory above it that exists."""
-    return path if path.exists() else _existing(path.parent)
+    """The path, or the nearest directory above it that exists and can be looked at."""
+    return path if os.access(path, os.F_OK) else _existing(path.parent)
 
 
 class _progress:  # noqa: N801  (used like a function)

@@ -25,6 +25,8 @@ class Channel:
             line = await asyncio.wait_for(self._reader.readline(), timeout)
         except TimeoutError:
             raise HostError(f"The lab host did not answer within {timeout:.0f} s.") from None
+        except ValueError:  # what asyncio makes of a line beyond its limit
+            raise HostError("The lab host's answer is too long.") from None
         if not line:
             raise HostError("The lab host ended while it was starting.")
         reply: dict[str, Any] = json.loads(line)

@@ -11,6 +11,8 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,48 +90,40 @@ class LabHost:
 
     @checked(HostError, timeout=SECONDS)
     def client(self, timeout: int = 60) -> "docker.DockerClient":
-        """A plain SDK client for this host."""
+        """A plain SDK client for this host; an engine that does not answer is a HostError.
+
+        Raises:
+            HostError: The engine does not answer now.
+        """
         from dockernb.labhost import api  # noqa: PLC0415  (the SDK takes 0.3 s that a start need not wait for)
 
         return api.client(api.LabHostAPI, self.docker_host, self.directory, timeout)
 
     def _ask_agent(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         """One request to the agent, through the TLS front."""
-        data = b""
+        deadline = time.monotonic() + timeout + 10
         try:
             context = client_context(self.directory)
             with socket.create_connection(("127.0.0.1", self._api_port), timeout=10) as plain:
                 plain.settimeout(timeout + 10)
                 with context.wrap_socket(plain, server_hostname="agent") as line:
                     line.sendall(json.dumps(request, default=operator.index).encode() + b"\n")
-                    pieces = []
-                    while not data.endswith(b"\n") and (piece := line.recv(1 << 16)):
-                        pieces.append(piece)
-                        data = piece
-                    data = b"".join(pieces)
+                    data = control.read_line(line, deadline, LONGEST_ANSWER)
         except TimeoutError:
-            raise HostError(f"The lab host did not answer within {timeout:.0f} s.") from None
+            otherwise = f"The lab host did not answer within {timeout:.0f} s."
+            raise HostError(control.late(self.directory, otherwise)) from None
         except (OSError, ssl.SSLError) as problem:
-            raise HostError(self._gone()) from problem
+            raise HostError(control.gone(self.directory)) from problem
         if not data:
+            spent = time.monotonic() - (deadline - timeout - 10)
             raise HostError(
-                f"The lab host stopped the request: it took more than {timeout:.0f} s, or it was killed."
+                f"The lab host stopped the request after {spent:.0f} s: its limit of {timeout:.0f} s was over, "
+                "or it was killed."
             )
-        reply: dict[str, Any] = json.loads(data)
+        reply = control.parsed(data)
         if "error" in reply:
             raise HostError(f"On the lab host: {reply['error']}")
         return reply
-
-    def _gone(self) -> str:
-        """Why the host does not answer, and what to do."""
-        why = ""
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            why = json.loads((self.directory / "ended.json").read_text())["why"]
-        reason = f" ({why})" if why else ""
-        return (
-            f"The lab host {self.name!r} does not answer any more{reason}: run the lesson's first cell again, "
-            "or `dockernb start`, for a fresh one."
-        )
 
     @checked(HostError, argv=_ARGV, input=BYTES, timeout=SECONDS)
     def run(
@@ -178,14 +172,20 @@ class LabHost:
             HostError: No container publishes that port.
         """
         request = {"do": "port", "port": port, "protocol": protocol, "timeout": timeout}
-        return int(control.ask(self.directory, request, timeout + 5)["port"])
+        return self._ask_port(request, timeout + 5)
 
     @checked(HostError, port=PORT, protocol=_PROTOCOL)
     def open(self, port: int, protocol: str = "tcp") -> int:
         """Open a port by name, for a server that publishes none (on the host network, or on the host itself)."""
-        return int(
-            control.ask(self.directory, {"do": "open", "port": port, "protocol": protocol}, 30)["port"]
-        )
+        return self._ask_port({"do": "open", "port": port, "protocol": protocol}, 30)
+
+    def _ask_port(self, request: dict[str, Any], timeout: float) -> int:
+        """A loopback port from the keeper, for a port of the lab host that can be."""
+        if not (isinstance(request["port"], int) and 0 < request["port"] < 1 << 16):
+            raise HostError(f"There is no port {request['port']!r}: ports are numbers from 1 to 65535.")
+        if request["protocol"] not in ("tcp", "udp"):
+            raise HostError(f"No {request['protocol']!r} port can be opened: tcp and udp can.")
+        return int(control.ask(self.directory, request, timeout)["port"])
 
     @checked(HostError, scheme=NAME)
     def url(self, port: int, scheme: str = "http") -> str:
@@ -238,9 +238,14 @@ class LabHost:
 
 
 def join(name: str = DEFAULT_NAME) -> LabHost | None:
-    """The lab host of that name if it runs, else None."""
+    """The lab host of that name if it runs, else None.
+
+    Raises:
+        HostError: There can be none of that name, or not in that state directory.
+    """
+    directory = store.host_directory(name)
     try:
-        return LabHost(name, control.ask(store.host_directory(name), {"do": "status"}, 10))
+        return LabHost(name, control.ask(directory, {"do": "status"}, 10))
     except HostError:
         return None
 
@@ -277,6 +282,8 @@ def start(
     from dockernb.labhost import providers  # noqa: PLC0415  (joining needs none of it)
 
     directory = store.host_directory(name)
+    with store.using(directory, "XDG_STATE_HOME"):
+        (directory / "start.lock").touch()
     with store.locked(
         directory / "start.lock", START_LIMIT, lambda: report("Another start is under way", 0.0)
     ):
@@ -340,8 +347,10 @@ def stop(name: str) -> bool:
 
 def _launch(plan: Plan) -> dict[str, Any]:
     """Start the keeper and wait until it says ready."""
-    (plan.directory / "ended.json").unlink(missing_ok=True)
-    with (plan.directory / "keeper.log").open("wb") as log:
+    with store.using(plan.directory, "XDG_STATE_HOME"):
+        (plan.directory / "ended.json").unlink(missing_ok=True)
+        log = (plan.directory / "keeper.log").open("wb")
+    with log:
         keeper = subprocess.Popen(
             [sys.executable, "-m", "dockernb.labhost.keeper", plan.to_line()],
             stdin=subprocess.DEVNULL,
@@ -350,6 +359,8 @@ def _launch(plan: Plan) -> dict[str, Any]:
             cwd="/",
             start_new_session=True,  # Ctrl-C in the terminal is for the learner's program
         )
+    # Somebody has to wait for it when it ends, or it stays as a zombie of this process, which may be a long one.
+    threading.Thread(target=keeper.wait, name="dockernb-keeper", daemon=True).start()
     assert keeper.stdout is not None
     try:
         # One line, within the keeper's own time limits; it closes the pipe when it ends without one.

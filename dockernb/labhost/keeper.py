@@ -70,6 +70,7 @@ class Keeper:
             "started": self.started,
             "resets": self.resets,
             "ports": self.ports.table(),
+            "paused": self.machine.facts.paused,
             "rests": self.idle is not None and self.idle.resting,
         }
 

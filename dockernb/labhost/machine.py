@@ -72,6 +72,7 @@ class Facts:
 
     emulation: str
     notes: list[str] = field(default_factory=list)
+    paused: str = ""  # why it stands still and what to do, or nothing
 
 
 class Machine(Protocol):

@@ -151,7 +151,7 @@ class Boot:
             opened = ",readonly=on,rom=off" if self.ram_read_only else ""
             memory = [
                 "-object",
-                f"memory-backend-file,id=ram,size={MEMORY_MIB}M,mem-path={self.ram},share={share}{opened}",
+                f"memory-backend-file,id=ram,size={MEMORY_MIB}M,mem-path={_option(self.ram)},share={share}{opened}",
                 "-machine", "memory-backend=ram",
             ]  # fmt: skip
         return [
@@ -160,7 +160,7 @@ class Boot:
             "-smp", str(CPUS), "-m", str(MEMORY_MIB),
             "-kernel", str(self.files / "vmlinuz"), "-initrd", str(self.files / "initrd.img"),
             "-append", f"console=ttyS0 quiet panic=-1 mitigations=off{self.accelerator.kernel}",
-            "-drive", f"if=none,id=disk,file={self.disk},format=raw,cache=unsafe,discard=unmap,"
+            "-drive", f"if=none,id=disk,file={_option(self.disk)},format=raw,cache=unsafe,discard=unmap,"
             + ("snapshot=off" if self.keep_disk else "snapshot=on"),
             "-device", "virtio-blk-pci,drive=disk",
             # restrict=on: nothing leaves by itself; only the forwards that are named here or added later.
@@ -169,19 +169,24 @@ class Boot:
             "-netdev", "hubport,id=segment,hubid=1",
             # A hub whose only port is the card's would hold the card's first packet back for ever, and with it
             # all later ones; a socket that nobody reads takes it.
-            "-netdev", f"dgram,id=sink,local.type=unix,local.path={directory / 'sink.sock'},"
-            f"remote.type=unix,remote.path={directory / 'nobody.sock'}",
+            "-netdev", f"dgram,id=sink,local.type=unix,local.path={_option(directory / 'sink.sock')},"
+            f"remote.type=unix,remote.path={_option(directory / 'nobody.sock')}",
             "-netdev", "hubport,id=sinkport,hubid=1,netdev=sink",
             "-device", "virtio-net-pci,netdev=segment,mac=52:54:00:00:01:01,romfile=",
             "-device", "virtio-serial-pci",
-            "-chardev", f"socket,id=agent,path={directory / 'agent.sock'},server=on,wait=off",
+            "-chardev", f"socket,id=agent,path={_option(directory / 'agent.sock')},server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=org.dockernb.agent",
             "-device", "virtio-rng-pci",
-            "-qmp", f"unix:{directory / 'qmp.sock'},server=on,wait=off",
+            "-qmp", f"unix:{_option(directory / 'qmp.sock')},server=on,wait=off",
             "-serial", f"file:{directory / 'console.log'}",
             "-display", "none", "-vga", "none", "-no-reboot",
             *(["-incoming", "defer"] if self.resume else []),
         ]  # fmt: skip
+
+
+def _option(path: Path) -> str:
+    """A path as a value among QEMU's options, where a comma is written twice."""
+    return str(path).replace(",", ",,")
 
 
 def machine_digest() -> str:
@@ -301,6 +306,12 @@ class Qemu:
     async def human(self, line: str) -> str:
         """Execute a line of QEMU's human monitor; its answer is empty when all went well."""
         return str(await self.monitor("human-monitor-command", **{"command-line": line})).strip()
+
+    async def out_of_space(self) -> None:
+        """Wait until QEMU has paused the machine because what it writes did not fit on the learner's disk."""
+        with self._monitor.listener("BLOCK_IO_ERROR") as errors:
+            while not (await errors.get())["data"].get("nospace"):
+                pass
 
     async def migrated(self, timeout: float) -> None:
         """Wait until a migration (a save or a load of the device state) is done.

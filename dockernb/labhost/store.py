@@ -26,8 +26,50 @@ SOCKET_PATH_LIMIT = 107  # bytes; sun_path in unix(7) is 108 with its closing ze
 
 
 def cache() -> Path:
-    """The directory of built templates; other programs may delete it, at the price of a new build."""
-    return platformdirs.user_cache_path("dockernb")
+    """The directory of built templates; other programs may delete it, at the price of a new build.
+
+    Raises:
+        BuildError: There is no home directory.
+    """
+    return _at_home(platformdirs.user_cache_path, "XDG_CACHE_HOME", BuildError)
+
+
+def _hosts() -> Path:
+    """The directory with one directory for each lab host."""
+    return _at_home(platformdirs.user_state_path, "XDG_STATE_HOME", HostError) / "hosts"
+
+
+def _at_home(find: Callable[[str], Path], variable: str, kind: type[HostError]) -> Path:
+    """The directory of ours that the platform has such a function for, if it knows where."""
+    with contextlib.suppress(
+        RuntimeError
+    ):  # newer releases of platformdirs; older ones leave the tilde where it is
+        path = find("dockernb")
+        if not path.parts[0].startswith("~"):
+            return path
+    raise kind(f"This user has no home directory: set {variable} to a directory that you can write to.")
+
+
+@contextlib.contextmanager
+def using(path: Path, variable: str, kind: type[HostError] = HostError) -> Iterator[None]:
+    """Around what needs a place on the disk: a refusal of the file system is one sentence that names the place.
+
+    Args:
+        path: The place.
+        variable: What of the environment chooses it.
+        kind: What is raised.
+
+    Raises:
+        HostError: The file system refused, as an exception of that kind.
+    """
+    try:
+        yield
+    except OSError as problem:
+        why = problem.strerror or str(problem)
+        raise kind(
+            f"{problem.filename or path} cannot be used ({why}): see to it that {path} is a directory that you can "
+            f"write to, on a disk with room, or set {variable} to another."
+        ) from problem
 
 
 def shared_cache() -> Path:
@@ -39,24 +81,34 @@ def host_directory(name: str) -> Path:
     """The private directory of one running lab host (mode 0700), made when missing.
 
     Raises:
-        HostError: The name cannot be a directory, or the path is too long for a Unix socket.
+        HostError: The name cannot be a directory, the path is too long for a Unix socket, or the directory cannot be
+            made or written to.
     """
     if not name or "/" in name or name.startswith("."):
         raise HostError(f"{name!r} cannot name a lab host: use letters, digits and dashes.")
-    directory = platformdirs.user_state_path("dockernb") / "hosts" / name
+    directory = _hosts() / name
     if len(os.fsencode(directory / "control.sock")) > SOCKET_PATH_LIMIT:
         raise HostError(
             f"{directory} is too long a path for a Unix socket: set XDG_STATE_HOME to a shorter one."
         )
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.chmod(0o700)
+    with using(directory, "XDG_STATE_HOME"):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
     return directory
 
 
 def host_names() -> list[str]:
-    """The names of all lab hosts that have a directory, running or not."""
-    hosts = platformdirs.user_state_path("dockernb") / "hosts"
-    return sorted(path.name for path in hosts.iterdir() if path.is_dir()) if hosts.is_dir() else []
+    """The names of all lab hosts that have a directory, running or not.
+
+    Raises:
+        HostError: The state directory cannot be read.
+    """
+    hosts = _hosts()
+    with using(hosts, "XDG_STATE_HOME"):
+        try:
+            return sorted(path.name for path in hosts.iterdir() if path.is_dir())
+        except FileNotFoundError:
+            return []
 
 
 def size(path: Path) -> int:
@@ -64,23 +116,24 @@ def size(path: Path) -> int:
     total = 0
     for folder, _, files in os.walk(path):
         for file in files:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 total += (Path(folder) / file).lstat().st_blocks * 512
     return total
 
 
-def need_space(path: Path, needed: int, what: str) -> None:
+def need_space(path: Path, needed: int, what: str, variable: str = "XDG_CACHE_HOME") -> None:
     """Check that the file system of the path has the needed bytes left.
 
     Raises:
         BuildError: It has not; the sentence says how much is missing.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    with using(path, variable, BuildError):
+        path.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(path).free
     if free < needed:
         raise BuildError(
-            f"{what} needs {needed / 1e9:.1f} GB of disk space and {path} has {free / 1e9:.1f} GB left: "
-            "free some, or set XDG_CACHE_HOME to a directory on a larger disk."
+            f"{what} needs {needed / 1e9:.2g} GB of disk space and {path} has {free / 1e9:.2g} GB left: "
+            f"free some, or set {variable} to a directory on a larger disk."
         )
 
 

@@ -10,7 +10,9 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,8 +59,13 @@ class Template:
         """Check what a start depends on, cheaply.
 
         Raises:
-            TemplateError: A file is missing or has another size than when it was made.
+            TemplateError: A file is missing or has another size than when it was made, or the manifest is none.
         """
+        if not _is_manifest(self.manifest):
+            raise TemplateError(
+                f"The template is damaged ({self.directory / 'template.json'} is no manifest): "
+                "run `dockernb build --force`."
+            )
         for name, size in self.manifest["files"].items():
             path = self.directory / name
             if not path.is_file() or path.stat().st_size != size:
@@ -86,14 +93,33 @@ def directory(engine: str = debian.DEFAULT_ENGINE) -> Path:
 
 
 def find(engine: str = debian.DEFAULT_ENGINE) -> Template | None:
-    """The template that fits this recipe, one's own or the one that all users share; None when there is none."""
+    """The template that fits this recipe, one's own or the one that all users share; None when there is none.
+
+    Raises:
+        TemplateError: One's own is there and cannot be read.
+    """
     own = directory(engine)
-    return _read(own) or _read(store.shared_cache() / own.name)
+    found = _read(own) or _read(store.shared_cache() / own.name)
+    if found is None and os.access(own, os.F_OK) and not os.access(own, os.R_OK | os.X_OK):
+        raise TemplateError(
+            f"The template in {own} cannot be read: run `chmod u+rwx {shlex.quote(str(own))}`, or remove it."
+        )
+    return found
+
+
+def _is_manifest(data: Any) -> bool:
+    """Whether it has all that _finish writes."""
+    texts = ("recipe", "engine", "docker", "note", "qemu", "built", "state_sha256")
+    return (
+        isinstance(data, dict)
+        and all(isinstance(data.get(key), str) for key in texts)
+        and isinstance(data.get("files"), dict)
+    )
 
 
 def _read(place: Path) -> Template | None:
     """The template in a directory, or None when there is no complete one that this user may read."""
-    with contextlib.suppress(FileNotFoundError, PermissionError, json.JSONDecodeError):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
         return Template(place, json.loads((place / "template.json").read_text()))
     return None
 
@@ -126,6 +152,9 @@ def build(report: Report, *, engine: str = debian.DEFAULT_ENGINE, force: bool = 
         BuildError: A program is missing, the mirror cannot be reached, the disk is full, or the machine did not boot.
     """
     target = directory(engine)
+    with store.using(store.cache(), "XDG_CACHE_HOME", BuildError):
+        store.cache().mkdir(parents=True, exist_ok=True)
+        (store.cache() / "build.lock").touch()
     with store.locked(
         store.cache() / "build.lock",
         1800,
@@ -137,7 +166,8 @@ def build(report: Report, *, engine: str = debian.DEFAULT_ENGINE, force: bool = 
         store.need_space(store.cache(), SPACE_NEEDED, "Building the lab host")
         for left in store.cache().glob("unfinished-*"):
             shutil.rmtree(left, ignore_errors=True)
-        work = Path(tempfile.mkdtemp(prefix="unfinished-", dir=store.cache()))
+        with store.using(store.cache(), "XDG_CACHE_HOME", BuildError):
+            work = Path(tempfile.mkdtemp(prefix="unfinished-", dir=store.cache()))
         try:
             started = time.time()
             build_rootfs(work, "vm", engine, lambda text, part: report(text, 0.4 * part))
@@ -219,7 +249,7 @@ async def _freeze(work: Path, report: Report) -> None:
         report("Saving the machine", 0.85)
         await machine.monitor("stop")
         await _set_capability(machine)
-        await machine.monitor("migrate", uri=f"exec:cat > '{work / 'state'}'")
+        await machine.monitor("migrate", uri=f"exec:cat > {shlex.quote(str(work / 'state'))}")
         await machine.migrated(60)
     except HostError as problem:
         raise BuildError(f"The lab host did not come up while it was built: {problem}") from problem
@@ -321,7 +351,7 @@ def _copy_without_holes(source: Path, target: Path) -> None:
 async def resume(machine: qemu.Qemu, template: Template) -> None:
     """Load the template's device state into a machine that was started for it, and let it run."""
     await _set_capability(machine)
-    await machine.monitor("migrate-incoming", uri=f"exec:cat '{template.state}'")
+    await machine.monitor("migrate-incoming", uri=f"exec:cat {shlex.quote(str(template.state))}")
     await machine.migrated(60)
     await machine.monitor("cont")
 
@@ -345,15 +375,35 @@ def build_rootfs(work: Path, kind: str, engine: str, report: Report) -> None:
                 "Building as an ordinary user needs fakeroot: run `sudo apt-get install fakeroot`."
             )
         command = ["fakeroot", *command]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
+    last: dict[str, Any] = {}
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as words,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,  # a group that can be ended as a whole, fakeroot and all
+        ) as process,
+    ):
         assert process.stdout is not None
-        last: dict[str, Any] = {}
-        for line in process.stdout:
-            with contextlib.suppress(json.JSONDecodeError):
-                last = json.loads(line)
-                if "report" in last:
-                    report(last["report"], last["fraction"])
+        try:
+            for line in process.stdout:
+                with contextlib.suppress(json.JSONDecodeError):
+                    last = json.loads(line)
+                    if "report" in last:
+                        report(last["report"], last["fraction"])
+        except BaseException:  # the learner has interrupted
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.stdout.read()  # until all of them have ended: whoever follows removes what they write
+            raise
+        process.wait()
+        words.seek(0)
+        said = words.read().strip()
     if process.returncode:
-        raise BuildError(
-            last.get("error", f"{' '.join(command)} failed with exit code {process.returncode}.")
-        )
+        problem = f"{' '.join(command)} failed with exit code {process.returncode}."
+        raise BuildError(last.get("error", f"{problem} {said.splitlines()[-1] if said else ''}".strip()))
+    if said:
+        print(said, file=sys.stderr)

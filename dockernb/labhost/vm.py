@@ -18,6 +18,8 @@ from dockernb.labhost.machine import Facts, Plan, PortError, free_port
 
 WELCOME_LIMIT = 30.0  # seconds
 COPY_LIMIT = 120.0  # seconds for the memory's file, a third of a gigabyte
+ROOM = 50_000_000  # bytes; the machine's disk grows with what is written to it, and this is enough to begin
+SPACE_POLL = 1.0  # seconds
 LISTEN_LIMIT = 10.0  # seconds for a socket of the segment
 
 
@@ -44,11 +46,13 @@ class VmMachine:
         self._machine: qemu.Qemu | None = None
         self._forwards: set[tuple[int, str]] = set()
         self._resetting = False
+        self._space: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._numbers = itertools.count(1)
 
     async def start(self) -> None:
         """Resume the template, or boot its disk when the saved memory does not fit this QEMU."""
+        store.need_space(self.plan.directory, ROOM, "A lab host", "XDG_STATE_HOME")
         machine = await self._boot()
         try:
             await self._open_api(machine)
@@ -56,6 +60,7 @@ class VmMachine:
             await machine.quit()
             raise
         self._machine = machine
+        self._watch_space(machine)
 
     async def _boot(self) -> qemu.Qemu:
         """A machine of the template that has been greeted; what it publishes is not open yet."""
@@ -138,6 +143,7 @@ class VmMachine:
             except BaseException:
                 await self.stop()
                 raise
+            self._watch_space(machine)
         finally:
             self._resetting = False
             self._changed.set()
@@ -150,8 +156,28 @@ class VmMachine:
     async def stop(self) -> None:
         """Quit QEMU; the temporary disk goes with it."""
         machine, self._machine = self._machine, None
+        if self._space is not None:
+            self._space.cancel()
         if machine is not None:
             await machine.quit()
+
+    def _watch_space(self, machine: qemu.Qemu) -> None:
+        """Watch the learner's disk for this machine, and for no older one."""
+        if self._space is not None:
+            self._space.cancel()
+        self.facts.paused = ""
+        self._space = asyncio.create_task(self._go_on(machine))
+
+    async def _go_on(self, machine: qemu.Qemu) -> None:
+        """Whenever the learner's disk is full, say so, and let the machine go on as soon as there is room."""
+        directory = self.plan.directory
+        while True:
+            await machine.out_of_space()
+            self.facts.paused = f"paused: the disk of {directory} is full; free some space"
+            while shutil.disk_usage(directory).free < ROOM:
+                await asyncio.sleep(SPACE_POLL)
+            await machine.monitor("cont")
+            self.facts.paused = ""
 
     async def rest(self) -> None:
         """Stop the processor; memory, disk and connections stay as they are."""

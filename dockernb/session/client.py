@@ -6,7 +6,7 @@ The learner writes ordinary Docker SDK code. Between the SDK and the engine each
 - a cell that is run again replaces the container it made and keeps the network it made, where Docker by itself
   would answer 409 Conflict;
 - the request is recorded for the CLI twin;
-- a lab host that is gone is one sentence, not a stack of three libraries.
+- a lab host that is gone is one sentence, not a stack of three libraries (labhost/api.py).
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import docker
 import requests
 
-from dockernb.errors import HostError, LabError
+from dockernb.errors import LabError
 from dockernb.labhost.api import LabHostAPI
 from dockernb.session.twin import Recorder
 
@@ -50,10 +50,8 @@ def waiting(title: str) -> AbstractContextManager[Any]:
 class LessonAPI(LabHostAPI):
     """The SDK's low-level client for one lesson."""
 
-    def __init__(
-        self, *args: Any, labels: Mapping[str, str], recorder: Recorder, gone: str, **kwargs: Any
-    ) -> None:
-        self._labels, self._recorder, self._gone = dict(labels), recorder, gone
+    def __init__(self, *args: Any, labels: Mapping[str, str], recorder: Recorder, **kwargs: Any) -> None:
+        self._labels, self._recorder = dict(labels), recorder
         self._recording = True
         super().__init__(*args, **kwargs)
 
@@ -70,7 +68,7 @@ class LessonAPI(LabHostAPI):
         """Pass one request on. See the module's text for what happens on the way.
 
         Raises:
-            HostError: The lab host is gone.
+            HostError: The lab host is gone, or its engine does not answer.
             LabError: A network of that name is there with other settings and containers on it.
         """
         url = urlsplit(request.url or "")
@@ -78,21 +76,13 @@ class LessonAPI(LabHostAPI):
         query = dict(parse_qsl(url.query))
         body = _json(request.body)
         original = json.loads(json.dumps(body))
-        try:
-            kept = None
-            with waiting(f"Docker: {request.method} {_ID.sub(lambda found: found[0][:12], path)}"):
-                if request.method == "POST" and isinstance(body, dict):
-                    kept = self._before(path, query, body)
-                    if body != original:
-                        request.prepare_body(None, None, json=body)
-                response = kept or super().send(request, **kwargs)
-        except requests.exceptions.ReadTimeout as problem:
-            raise HostError(
-                f"The lab host did not answer {path} within {kwargs.get('timeout')} s."
-            ) from problem
-        except OSError as problem:
-            # No connection, or the credentials of a host that ended; what the engine answers is never an OSError here.
-            raise HostError(self._gone) from problem
+        kept = None
+        with waiting(f"Docker: {request.method} {_ID.sub(lambda found: found[0][:12], path)}"):
+            if request.method == "POST" and isinstance(body, dict):
+                kept = self._before(path, query, body)
+                if body != original:
+                    request.prepare_body(None, None, json=body)
+            response = kept or super().send(request, **kwargs)
         if not self._recording:
             return response
         streamed = kwargs.get("stream") or "upgrade" in {name.lower() for name in request.headers}

@@ -200,8 +200,6 @@ def lesson_client(
         60,
         labels=labels,
         recorder=recorder,
-        gone=f"The lab host {host.name!r} does not answer any more: "
-        "run the lesson's first cell again for a fresh one.",
     )
 
 

@@ -12,6 +12,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -24,7 +25,7 @@ import psutil
 import pytest
 
 from dockernb.errors import HostError, TemplateError
-from dockernb.labhost import LabHost, control, join, start, stop, template
+from dockernb.labhost import LabHost, api, control, join, start, stop, template
 from dockernb.labhost import host as hosts
 from dockernb.labhost.several import start_several
 from tests.support.waiting import wait_for
@@ -578,6 +579,63 @@ def test_a_template_of_another_qemu_boots_cold_and_says_so(copied_template: Path
         assert host.client().containers.run(TOOLBOX, "echo cold", remove=True) == b"cold\n"
     finally:
         host.stop()
+
+
+def test_a_comma_and_an_apostrophe_in_the_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = template.find()
+    assert found
+    with tempfile.TemporaryDirectory(prefix="o'b,") as place:  # short: there will be sockets in it
+        (Path(place) / "dockernb").symlink_to(found.directory.parent)
+        monkeypatch.setenv("XDG_CACHE_HOME", place)
+        monkeypatch.setenv("XDG_STATE_HOME", f"{place}/state")
+        host = start("odd", provider="vm", owner=os.getpid())
+        try:
+            assert not host.notes  # resumed, not booted
+            assert host.run(["echo", "here"]).stdout == b"here\n"
+        finally:
+            host.stop()
+
+
+@contextlib.contextmanager
+def small_disk() -> Iterator[Path]:
+    """A file system of 100 MB, for tests that run as root."""
+    with tempfile.TemporaryDirectory(prefix="small-") as place:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "none", place], check=True)
+        try:
+            yield Path(place)
+        finally:
+            subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="it mounts a small disk")
+def test_a_full_disk_pauses_the_machine_until_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    with small_disk() as place:
+        monkeypatch.setenv("XDG_STATE_HOME", str(place))
+        host = start("full", provider="vm", owner=os.getpid())
+        try:
+            filling = ["sh", "-c", "dd if=/dev/urandom of=/big bs=1M count=150; sync"]
+            with pytest.raises(
+                HostError, match=r"is paused: the disk of .*small-.* is full; free some space"
+            ):
+                host.run(filling, timeout=5)
+            assert host.status()["paused"]
+            subprocess.run(["mount", "-o", "remount,size=500m", place], check=True)
+            assert wait_for(lambda: not host.status()["paused"])
+            assert host.run(["stat", "-c", "%s", "/big"], timeout=60).stdout == b"157286400\n"
+        finally:
+            host.stop()
+
+
+def test_an_engine_that_hangs_is_a_sentence_within_its_limit(
+    spoilt: LabHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "CONNECT_LIMIT", 3)
+    spoilt.run(["sh", "-c", "(sleep 1; pkill -STOP nginx) >/dev/null 2>&1 &"])
+    time.sleep(2)
+    begun = time.monotonic()
+    with pytest.raises(HostError, match=r"its engine does not answer: .* else run `dockernb reset"):
+        spoilt.client()
+    assert time.monotonic() - begun < 20
 
 
 def test_an_unfinished_template_is_not_taken(copied_template: Path) -> None:

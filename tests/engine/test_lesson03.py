@@ -10,7 +10,6 @@ from dockernb.course import lesson03
 from dockernb.labhost import LabHost
 from dockernb.session import Lab
 from tests.support.stage import Stage
-from tests.support.waiting import wait_for
 
 
 @pytest.fixture
