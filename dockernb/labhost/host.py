@@ -172,20 +172,13 @@ class LabHost:
             HostError: No container publishes that port.
         """
         request = {"do": "port", "port": port, "protocol": protocol, "timeout": timeout}
-        return self._ask_port(request, timeout + 5)
+        return int(control.ask(self.directory, request, timeout + 5)["port"])
 
     @checked(HostError, port=PORT, protocol=_PROTOCOL)
     def open(self, port: int, protocol: str = "tcp") -> int:
         """Open a port by name, for a server that publishes none (on the host network, or on the host itself)."""
-        return self._ask_port({"do": "open", "port": port, "protocol": protocol}, 30)
-
-    def _ask_port(self, request: dict[str, Any], timeout: float) -> int:
-        """A loopback port from the keeper, for a port of the lab host that can be."""
-        if not (isinstance(request["port"], int) and 0 < request["port"] < 1 << 16):
-            raise HostError(f"There is no port {request['port']!r}: ports are numbers from 1 to 65535.")
-        if request["protocol"] not in ("tcp", "udp"):
-            raise HostError(f"No {request['protocol']!r} port can be opened: tcp and udp can.")
-        return int(control.ask(self.directory, request, timeout)["port"])
+        request = {"do": "open", "port": port, "protocol": protocol}
+        return int(control.ask(self.directory, request, 30)["port"])
 
     @checked(HostError, scheme=NAME)
     def url(self, port: int, scheme: str = "http") -> str:

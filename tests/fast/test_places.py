@@ -343,16 +343,6 @@ def test_an_engine_that_says_nothing_is_a_sentence_within_its_limit(
             silent.client()  # its keeper has ended
 
 
-@pytest.mark.parametrize(("port", "protocol"), [(0, "tcp"), (99999, "tcp"), ("x", "tcp"), (80, "sctp")])
-def test_a_port_that_cannot_be_is_said_before_the_keeper_is_asked(
-    port: Any, protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    for ask in (lab(tmp_path, 1).open, lab(tmp_path, 1).port):
-        with pytest.raises(HostError, match=r"There is no port|No 'sctp' port"):
-            ask(port, protocol)
-
-
 # --- a disk that is full ----------------------------------------------------------------------------------------------
 
 
