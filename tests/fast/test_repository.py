@@ -18,7 +18,8 @@ PACKAGE = ROOT / "dockernb"
 
 TOP_LEVEL = {
     *(".ci", "binder", "dockernb", "notebooks", "tests"),
-    *(".gitignore", "LICENSE", "Makefile", "README.md", "environment.yml", "pyproject.toml"),
+    *(".gitignore", "LICENSE", "Makefile", "environment.yml", "pyproject.toml"),
+    *("CHANGELOG.md", "README.md", "SECURITY.md"),
 }
 
 # Which part of dockernb may import which: view -> probe, measure, course -> session -> labhost. A check (in
