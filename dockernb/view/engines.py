@@ -58,7 +58,7 @@ def your_engine(version: str, lesson: str | None = None) -> Picture:
         for one, does in rows
     )
     html = (
-        f'<table style="font:13px {FONT};color:{INK};border-collapse:collapse">'
+        f'<table style="font:13px {FONT};color:{INK};border-collapse:collapse;width:100%">'
         f'<caption style="text-align:left;font-weight:600;padding-bottom:4px;color:{INK}">{escape(title)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
@@ -72,4 +72,5 @@ def _paragraph(sentence: str) -> str:
 def _marked(text: str) -> str:
     """With what stands between backticks as code."""
     parts = escape(text).split("`")
-    return "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts))
+    code = '<code style="overflow-wrap:anywhere">{}</code>'  # names of settings are longer than a column
+    return "".join(code.format(part) if number % 2 else part for number, part in enumerate(parts))
