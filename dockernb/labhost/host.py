@@ -117,7 +117,7 @@ class LabHost:
         if not data:
             spent = time.monotonic() - (deadline - timeout - 10)
             raise HostError(
-                f"The lab host stopped the request after {spent:.0f} s: its limit of {timeout:.0f} s was over, "
+                f"The lab host stopped the request after {spent:.0f} s: its limit of {timeout:g} s was over, "
                 "or it was killed."
             )
         reply = control.parsed(data)

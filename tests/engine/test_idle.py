@@ -34,7 +34,7 @@ class Impatient:
         self.directory = store.host_directory(name)
         self.machine = self._do(self._make(name))
         self._do(self.machine.start())
-        state = {"provider": "vm", "started": time.time(), "notes": [], "emulation": ""}
+        state = {"provider": "vm", "engine": "testing", "started": time.time(), "notes": [], "emulation": ""}
         self.host = LabHost(name, state | {"api_port": self.machine.api_port})
         self.ports = Ports(self.machine, self.directory, self._loop)
         self.ports.start()
