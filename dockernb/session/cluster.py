@@ -42,7 +42,9 @@ from dockernb.waiting import until
 MANY = "node{}"  # as dockernb.labhost.several names them
 JOIN_LIMIT = 60.0  # seconds: for a swarm beyond the engine's own 20, for a network until the last try begins
 WAIT_LIMIT = 110.0  # seconds; three machines may share two processors, and emulate them
+FIND_LIMIT = 10.0  # seconds for a machine to learn of a network that was made again at once
 TOO_SLOW = "attaching to network failed"
+NOT_YET = "failed to set up container networking: network "
 JOINS_LATER = "Timeout was reached before node joined"
 
 
@@ -65,6 +67,8 @@ class NodeAPI(LessonAPI):
         response = until(
             send, JOIN_LIMIT, lambda response: response.status_code < 400 or TOO_SLOW not in response.text
         )
+        if response.status_code == 404 and NOT_YET in response.text:
+            response = until(send, FIND_LIMIT, lambda response: response.status_code < 400)
         if response.status_code >= 400 and JOINS_LATER in response.text:
             response = self._until_joined() or response  # the engine goes on trying, and so it is not lost
         return response

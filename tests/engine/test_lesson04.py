@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -356,8 +357,23 @@ def test_joining_a_network_that_takes_long_is_tried_again(
     sent = troubled(monkeypatch, "/start", 500, message, times=2)
     node.docker.api.start(identity)
     monkeypatch.undo()
-    assert sent == [f"/v1.45/containers/{identity}/start"] * 3
+    assert [path.partition("/containers")[2] for path in sent] == [f"/{identity}/start"] * 3
     node.docker.containers.get("late").remove(force=True)
+
+
+def test_a_network_that_a_machine_does_not_know_yet_is_looked_for_again(
+    lab: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network(lab, "team")
+    node = lab.nodes[1]
+    node.docker.containers.create("dockernb/toolbox", "sleep inf", name="soon", network="team")
+    identity = node.docker.api.inspect_container("soon")["Id"]
+    message = "failed to set up container networking: network team not found"
+    sent = troubled(monkeypatch, "/start", 404, message, times=2)
+    node.docker.api.start(identity)
+    monkeypatch.undo()
+    assert len(sent) == 3
+    node.docker.containers.get("soon").remove(force=True)
 
 
 def test_joining_late_is_joining(lab: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,16 +392,16 @@ def test_joining_late_is_joining(lab: Cluster, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_clean_removes_a_network_that_lost_its_container(lab: Cluster) -> None:
-    """As Docker by itself would leave it when the network is made again at once."""
+    """The network is made again at once: engines before 28 refuse the next container, and keep a task of it."""
     a_network_that_a_worker_keeps(lab, "team")
     plain = lab.nodes[0].host.client()
     plain.networks.create("team", driver="overlay", attachable=True, labels=lab.labels)
     plain.close()
-    with pytest.raises(APIError, match=r"invalid endpoint settings|attaching to network failed"):
+    try:
         anna(lab, "team")
+    except APIError as refusal:
+        assert re.search(r"invalid endpoint settings|attaching to network failed", str(refusal))
     lab.nodes[1].docker.containers.get("anna").remove(force=True)
-    with pytest.raises(APIError, match="is in use by task"):
-        lab.docker.networks.get("team").remove()
     assert str(lab.clean()) == "Removed networks: team; swarm: node1, node2, node3."
     join(lab)
 
