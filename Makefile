@@ -15,7 +15,7 @@ checks = .venv/bin/ruff check && .venv/bin/ruff format --check && .venv/bin/mypy
 # Many small machines on few processors run into each other's limits of time, and engines have races of their own: what
 # fails is tried once more, and what then passes is named in a table at the end, as a fault to be mended. What hung is not
 # tried again: the limit of time counts for both tries together. The longest tests begin first.
-pytest = .venv/bin/pytest -rsfE --tb=short --reruns 1 --rerun-except 'from pytest-timeout' -n $(or $(WORKERS),auto) \
+pytest = .venv/bin/pytest -rsfE --tb=short --durations=15 --durations-min=5 --reruns 1 --rerun-except 'from pytest-timeout' -n $(or $(WORKERS),auto) \
 	--no-loadscope-reorder
 everything = tests/notebooks tests/browser tests/engine tests/fast
 
