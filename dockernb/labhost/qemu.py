@@ -250,6 +250,9 @@ class Qemu:
                 await beside
             reader, writer = await cls._connect(process, directory / "agent.sock", log)
             monitor = await cls._monitor_of(process, directory / "qmp.sock", log)
+            # Nobody else is to connect; and the machine that follows this one makes sockets of the same names.
+            for name in ("agent.sock", "qmp.sock"):
+                (directory / name).unlink(missing_ok=True)
         except BaseException as problem:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

@@ -21,7 +21,7 @@ from dockernb.errors import BuildError, HostError
 from dockernb.waiting import until
 
 CLAIM = "keeper.lock"  # in the directory of a lab host
-CLAIM_LIMIT = 2.0  # seconds; somebody may just be looking who holds it
+CLAIM_LIMIT = 10.0  # seconds; a keeper that ends may have to wait for its machine, twice 2 seconds and more
 SOCKET_PATH_LIMIT = 107  # bytes; sun_path in unix(7) is 108 with its closing zero
 
 

@@ -58,7 +58,8 @@ def test_a_failed_reset_that_leaves_no_machine_is_the_end_and_says_why(
     assert json.loads((tmp_path / "ended.json").read_text())["why"] == "its reset failed: There is no room"
 
 
-def test_a_directory_has_one_keeper_and_says_which(tmp_path: Path) -> None:
+def test_a_directory_has_one_keeper_and_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "CLAIM_LIMIT", 0.2)
     assert store.holder(tmp_path) is None
     with store.claim(tmp_path):
         assert store.holder(tmp_path) == os.getpid()
