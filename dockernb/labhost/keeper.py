@@ -152,6 +152,8 @@ class Keeper:
             writer.close()
 
     async def _do(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._over.is_set() and request != {"do": "stop"}:
+            return {"error": f"The lab host {self.plan.name!r} is ending."}
         match request:
             case {"do": "status"}:
                 return self.state()

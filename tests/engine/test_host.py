@@ -522,6 +522,7 @@ def test_a_keeper_on_its_way_out_takes_nothing_of_the_next_one_with_it(spoilt: L
     keeper = psutil.Process(spoilt.status()["keeper"])
     qemu_of(keeper.pid).suspend()  # so that it takes a while
     keeper.terminate()
+    assert wait_for(lambda: join("tests-spoilt") is None)
     following = start("tests-spoilt", provider="vm", owner=os.getpid())
     assert gone(keeper)
     assert following.client().ping()
