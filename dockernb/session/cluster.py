@@ -57,13 +57,13 @@ class NodeAPI(LessonAPI):
 
     until_forgotten: Callable[[str], None]
 
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+    def _pass_on(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """As for one machine, but again where the engine's own patience with its swarm was too short.
 
         A container that joins an overlay network waits for the manager, 20 seconds at most (moby's
         daemon/cluster/networks.go); machines that are emulated on a busy computer may take longer.
         """
-        send = functools.partial(super().send, request, **kwargs)
+        send = functools.partial(super()._pass_on, request, **kwargs)
         response = until(
             send, JOIN_LIMIT, lambda response: response.status_code < 400 or TOO_SLOW not in response.text
         )
