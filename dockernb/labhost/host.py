@@ -101,24 +101,23 @@ class LabHost:
 
     def _ask_agent(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         """One request to the agent, through the TLS front."""
-        deadline = time.monotonic() + timeout + 10
+        begun = time.monotonic()
         try:
             context = client_context(self.directory)
             with socket.create_connection(("127.0.0.1", self._api_port), timeout=10) as plain:
                 plain.settimeout(timeout + 10)
                 with context.wrap_socket(plain, server_hostname="agent") as line:
                     line.sendall(json.dumps(request, default=operator.index).encode() + b"\n")
-                    data = control.read_line(line, deadline, LONGEST_ANSWER)
+                    data = control.read_line(line, begun + timeout + 10, LONGEST_ANSWER)
         except TimeoutError:
             otherwise = f"The lab host did not answer within {timeout:.0f} s."
             raise HostError(control.late(self.directory, otherwise)) from None
         except (OSError, ssl.SSLError) as problem:
             raise HostError(control.gone(self.directory)) from problem
         if not data:
-            spent = time.monotonic() - (deadline - timeout - 10)
             raise HostError(
-                f"The lab host stopped the request after {spent:.0f} s: its limit of {timeout:g} s was over, "
-                "or it was killed."
+                f"The lab host stopped the request after {time.monotonic() - begun:.0f} s: "
+                f"its limit of {timeout:g} s was over, or it was killed."
             )
         reply = control.parsed(data)
         if "error" in reply:

@@ -346,34 +346,26 @@ def troubled(
     return sent
 
 
-def test_joining_a_network_that_takes_long_is_tried_again(
-    lab: Cluster, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (500, "attaching to network failed, make sure ...: context deadline exceeded"),
+        (404, "failed to set up container networking: network team not found"),
+    ],
+    ids=["takes long", "is not known yet"],
+)
+def test_joining_a_network_is_tried_again(
+    status: int, message: str, lab: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network(lab, "team")
     node = lab.nodes[1]
     node.docker.containers.create("dockernb/toolbox", "sleep inf", name="late", network="team")
     identity = node.docker.api.inspect_container("late")["Id"]
-    message = "attaching to network failed, make sure ...: context deadline exceeded"
-    sent = troubled(monkeypatch, "/start", 500, message, times=2)
+    sent = troubled(monkeypatch, "/start", status, message, times=2)
     node.docker.api.start(identity)
     monkeypatch.undo()
     assert [path.partition("/containers")[2] for path in sent] == [f"/{identity}/start"] * 3
     node.docker.containers.get("late").remove(force=True)
-
-
-def test_a_network_that_a_machine_does_not_know_yet_is_looked_for_again(
-    lab: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network(lab, "team")
-    node = lab.nodes[1]
-    node.docker.containers.create("dockernb/toolbox", "sleep inf", name="soon", network="team")
-    identity = node.docker.api.inspect_container("soon")["Id"]
-    message = "failed to set up container networking: network team not found"
-    sent = troubled(monkeypatch, "/start", 404, message, times=2)
-    node.docker.api.start(identity)
-    monkeypatch.undo()
-    assert len(sent) == 3
-    node.docker.containers.get("soon").remove(force=True)
 
 
 def test_joining_late_is_joining(lab: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
